@@ -1,0 +1,1 @@
+"""Evaluating a trained network: mIoU, and the semantics of its tokens."""

@@ -1,0 +1,94 @@
+"""The semantics job of one row and one seed: S_C and D_C of its tokens (section 4), and examples for Figure 4."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from .. import data
+from ..data.files import IGNORE
+from ..data.manifest import check
+from ..device import measured, reproducible
+from ..files import read_json, write_bytes, write_json
+from ..semantics import token_semantics
+from .inference import run
+from .trained import evaluation_loader, trained_network
+
+SHOWN = 6  # regions kept of each example
+
+
+def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+    """Write semantics.json (means over the images that have a label) and tokens.npz (examples, evenly spread).
+
+    Args: as `sgr.evaluation.evaluate.evaluate`.
+    """
+    plan = spec["plan"]
+    device = reproducible(spec["seed"], plan["threads"])
+    manifest = read_json(where["manifest"])
+    check(Path(where["data"]), manifest)
+    network = trained_network(plan, where["model"], device)
+    classes = len(data.dataset(plan["dataset"]).CLASSES)
+    total = len(manifest["splits"][plan["split"]])
+    shown = {round((index + 0.5) * total / plan["examples"]) for index in range(plan["examples"])}
+    values: list[tuple[float, float]] = []
+    examples: dict[str, Any] = {}
+    began = time.monotonic()
+    loader = evaluation_loader(plan, where, manifest, plan["split"])
+    title = f"{plan['row']} seed {spec['seed']} tokens on {plan['split']}"
+    for number, (name, image, label) in enumerate(tqdm(loader, desc=title, total=total, unit="image", mininterval=1)):
+        regions, cells = image_regions(network, image.to(device), label.to(device), plan["resize"])
+        result = token_semantics(regions, cells, classes, IGNORE)
+        if not bool(result.semantics.isnan()):
+            values.append((float(result.semantics), float(result.diversity)))
+        if number in shown:
+            index = len(examples) // 4
+            examples |= {
+                f"image_{index}": image[0].permute(1, 2, 0).numpy(),
+                f"label_{index}": label[0].numpy(),
+                f"regions_{index}": most_active(regions[0]).cpu().half().numpy(),
+                f"name_{index}": np.array(name),
+            }
+    means = np.mean(values, axis=0) if values else (None, None)
+    write_json(
+        folder / "semantics.json",
+        {
+            plan["split"]: {
+                "semantics_class": None if means[0] is None else float(means[0]),
+                "diversity_class": None if means[1] is None else float(means[1]),
+                "images": len(values),
+            }
+        },
+    )
+    packed = io.BytesIO()
+    np.savez_compressed(packed, count=np.array(len(examples) // 4), **examples)
+    write_bytes(folder / "tokens.npz", packed.getvalue())
+    write_json(folder / "measured.json", measured(device, total / (time.monotonic() - began)))
+    return ["semantics.json", "tokens.npz"]
+
+
+@torch.inference_mode()
+def image_regions(network: Any, image: Tensor, label: Tensor, resize: float) -> tuple[Tensor, Tensor]:
+    """Regions (1, K, h, w) of a full image, and its label map padded so that each cell covers its own pixels.
+
+    The image is padded to a multiple of the stride; pixels of the label map beyond the image are unlabelled.
+    """
+    output, inputs = run(network, image, resize)
+    H, W = label.shape[1:]
+    # the padded input covers this many pixels of the label map
+    height, width = (round(inputs.shape[2] / resize), round(inputs.shape[3] / resize))
+    return network.regions(output), F.pad(label, (0, max(0, width - W), 0, max(0, height - H)), value=IGNORE)
+
+
+def most_active(regions: Tensor) -> Tensor:
+    """The regions (K, h, w) with the largest sums, most active first, scaled to [0, 1]: (SHOWN, h, w)."""
+    order = regions.sum((1, 2)).argsort(descending=True, stable=True)[:SHOWN]
+    chosen = regions[order]
+    return chosen / chosen.amax((1, 2), keepdim=True).clamp_min(1e-12)

@@ -1,0 +1,38 @@
+"""What evaluation and semantics both start from: the trained network and the samples of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from .. import data
+from ..data.manifest import samples
+from ..data.samples import EvaluationSamples
+from ..models import build
+from ..models.network import Network
+
+
+def trained_network(plan: dict[str, Any], model: str, device: torch.device) -> Network:
+    """The network of a plan entry with the weights of `model`, in evaluation mode."""
+    network = build(**plan["network"], classes=len(data.dataset(plan["dataset"]).CLASSES))
+    network.load_state_dict(load_file(model))
+    return network.to(
+        device, memory_format=torch.channels_last if plan["channels_last"] else torch.contiguous_format
+    ).eval()
+
+
+def evaluation_loader(
+    plan: dict[str, Any], where: dict[str, Any], manifest: dict[str, Any], split: str
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """(id, image (1,3,H,W) uint8, label (1,H,W) uint8) of each sample of a split, in the manifest's order."""
+    dataset = data.dataset(plan["dataset"])
+    chosen = EvaluationSamples(samples(Path(where["data"]), manifest, split), dataset.read_label)
+    loader = DataLoader(chosen, batch_size=1, num_workers=where["loader_workers"])
+    for item in loader:
+        yield item["id"][0], item["image"], item["label"]

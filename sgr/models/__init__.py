@@ -1,0 +1,63 @@
+"""Networks: a backbone, perhaps a component, a head. One file a head family.
+
+Family and component are imported by name, so that the import graph of one row does not hold the others: an edit to
+GloRe retrains the rows with GloRe. Every network has one interface, `Network` of network.py.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .network import Network
+
+
+def build(
+    *,
+    family: str,
+    backbone: str,
+    stride: int,
+    head_width: int,
+    atrous_rates: list[int],
+    component: dict[str, Any] | None,
+    classes: int,
+    concept_loss: dict[str, Any] | None = None,
+) -> Network:
+    """The network of one row, with random weights.
+
+    Args:
+        family: `fcn` or `deeplabv3`, a module of this package.
+        backbone: see `sgr.models.backbone`.
+        stride: pixels a side of one feature cell.
+        head_width: channels inside the head.
+        atrous_rates: of DeepLabV3.
+        component: None, or `kind` (`sgr`, `glore`) and the arguments of that component.
+        classes: classes to predict.
+        concept_loss: None, or the arguments of `sgr.ConceptLoss`.
+    """
+    from .backbone import Backbone
+    from .network import Network
+
+    # The component comes last, so that rows that differ in it alone start from the same backbone and head.
+    trunk = Backbone(backbone, stride)
+    head = import_module(f"sgr.models.{family}").head(trunk.channels, classes, head_width, atrous_rates)
+    inserted = None if component is None else build_component(trunk.channels, **component)
+    return Network(trunk, inserted, head, build_concept_loss(concept_loss))
+
+
+def build_component(channels: int, *, kind: str, **arguments: Any) -> nn.Module:
+    """SGR or GloRe for a feature map of `channels` channels."""
+    module, name = {"sgr": ("component", "SGR"), "glore": ("glore", "GloRe")}[kind]
+    component: nn.Module = getattr(import_module(f"sgr.{module}"), name)(channels, **arguments)
+    return component
+
+
+def build_concept_loss(arguments: dict[str, Any] | None) -> nn.Module | None:
+    """The concept loss, or None where tokens are not supervised."""
+    if arguments is None:
+        return None
+    loss: nn.Module = import_module("sgr.losses").ConceptLoss(**arguments)
+    return loss

@@ -1,0 +1,1 @@
+"""Training one row with one seed."""

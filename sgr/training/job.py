@@ -1,0 +1,135 @@
+"""The training job of one row and one seed: from its plan entry to weights and a loss curve."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch.utils.data import DataLoader
+
+from .. import data
+from ..data.archive import ComponentArchive
+from ..data.manifest import check, samples
+from ..data.samples import TrainingSamples
+from ..device import measured, reproducible
+from ..files import read_json, write_bytes, write_json
+from ..models import build
+from ..models.network import Network, parameter_count
+from . import checkpoint
+from .curve import Curve
+from .loop import Batch, fit
+from .optimizer import build_optimizer, polynomial
+
+
+def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+    """Train, or go on from the folder's checkpoint.
+
+    Args:
+        spec: `plan` (the row's plan entry), `seed`, and the hashes of the inputs.
+        where: paths that do not matter to the result: `data`, `manifest`, `components`, `weights` (or None), and
+            `loader_workers`, `checkpoint_seconds`.
+        folder: the job's own.
+
+    Returns:
+        The names of what it wrote: model.safetensors, curve.csv.
+    """
+    plan, seed = spec["plan"], spec["seed"]
+    settings, concept = plan["training"], plan["concept_loss"]
+    device = reproducible(seed, plan["threads"])
+    dataset = data.dataset(plan["dataset"])
+    manifest = read_json(where["manifest"])
+    check(Path(where["data"]), manifest)
+
+    network, weights = build_with_loss(plan["network"], len(dataset.CLASSES), concept)
+    if where["weights"]:
+        network.backbone.body.load_state_dict(load_file(where["weights"]))
+    network.to(device, memory_format=torch.channels_last if settings["channels_last"] else torch.contiguous_format)
+    names = ("optimizer", "learning_rate", "head_multiplier", "momentum", "weight_decay")
+    optimizer = build_optimizer(network, **{name: settings[name] for name in names})
+    schedule = polynomial(optimizer, settings["iterations"], settings["power"], settings["warmup"])
+    start, rows = checkpoint.resume(folder / "checkpoint.pt", network, optimizer, schedule)
+    curve = Curve(folder / "dvclive", rows)
+
+    positions = TrainingSamples(
+        samples(Path(where["data"]), manifest, plan["split"]),
+        dataset.read_label,
+        ComponentArchive(where["components"]) if concept else None,
+        length=settings["iterations"] * settings["batch_size"],
+        seed=seed,
+        crop=tuple(settings["crop"]),
+        scale=tuple(settings["resize"] * scale for scale in plan["augmentation"]["scale"]),
+        flip=plan["augmentation"]["flip"],
+        jitter=plan["jitter"],
+        fill=tuple(round(float(value)) for value in network.backbone.mean.flatten()),
+    )
+    speed = fit(
+        network,
+        batches(positions, start, settings["batch_size"], where["loader_workers"], device),
+        optimizer,
+        schedule,
+        weights=weights,
+        start=start,
+        iterations=settings["iterations"],
+        accumulate=settings["accumulate"],
+        precision=settings["precision"],
+        channels_last=settings["channels_last"],
+        compiled=settings["compile"],
+        device=device,
+        log_every=settings["log_every"],
+        log=curve.log,
+        checkpoint=lambda done: checkpoint.save(
+            folder / "checkpoint.pt", network, optimizer, schedule, done, curve.rows
+        ),
+        checkpoint_seconds=where["checkpoint_seconds"],
+        title=f"{plan['row']} seed {seed}",
+    )
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    write_bytes(folder / "model.safetensors", save(state))
+    write_bytes(folder / "curve.csv", as_csv(curve.rows))
+    write_json(folder / "measured.json", measured(device, speed) | {"parameters": parameter_count(network)})
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    return ["model.safetensors", "curve.csv"]
+
+
+def build_with_loss(
+    network: dict[str, Any], classes: int, concept: dict[str, Any] | None
+) -> tuple[Network, dict[str, float]]:
+    """The network of a plan entry and the weights of its named losses (Eq. 6-7)."""
+    if concept is None:
+        return build(**network, classes=classes), {"segmentation": 1.0}
+    arguments = {key: value for key, value in concept.items() if key != "beta"}
+    weights = {
+        "segmentation": 1.0,
+        "concept_focal": concept["beta"],
+        "concept_dice": concept["beta"] * concept["rho"],
+        "concept_cosine": concept["beta"] * concept["gamma"],
+    }
+    return build(**network, classes=classes, concept_loss=arguments), weights
+
+
+def batches(positions: TrainingSamples, start: int, size: int, workers: int, device: torch.device) -> Iterator[Batch]:
+    """Batches from iteration `start` on; each sample is a function of its position, so workers change nothing."""
+    loader = DataLoader(
+        positions,
+        batch_size=size,
+        sampler=range(start * size, len(positions)),
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        generator=torch.Generator(),  # the loader draws a seed from it, and must not from the one that dropout uses
+        persistent_workers=False,
+    )
+    return iter(loader)
+
+
+def as_csv(rows: list[dict[str, float]]) -> bytes:
+    """Rows of one set of columns as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()

@@ -1,0 +1,96 @@
+"""The training loop: the only one of the project."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from tqdm import tqdm
+
+from ..models.network import Network, weighted_sum
+
+Batch = dict[str, Tensor]
+
+
+def fit(
+    network: Network,
+    batches: Iterable[Batch],
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+    *,
+    weights: dict[str, float],
+    start: int,
+    iterations: int,
+    accumulate: int,
+    precision: str,
+    channels_last: bool,
+    compiled: bool,
+    device: torch.device,
+    log_every: int,
+    log: Callable[[dict[str, float]], None],
+    checkpoint: Callable[[int], None],
+    checkpoint_seconds: float,
+    title: str,
+) -> float:
+    """Train from iteration `start` to `iterations` and return the images per second.
+
+    Args:
+        batches: whole batches in order, from iteration `start` on: `image` (B,3,H,W) uint8, `label` and `components`
+            (B,H,W) integers.
+        weights: of the named losses, Eq. 7.
+        accumulate: parts a batch is split into, their gradients averaged.
+        precision: `fp32` or `bf16`, by autocast.
+        log: called every `log_every` iterations with the means since the last call.
+        checkpoint: called with the number of finished iterations, every `checkpoint_seconds`.
+        title: of the progress line.
+
+    Raises:
+        FloatingPointError: when the loss is no longer finite.
+    """
+    forward = torch.compile(network) if compiled else network
+    network.train()
+    sums: dict[str, Tensor] = {}
+    images = 0
+    began = last_checkpoint = time.monotonic()
+    line = tqdm(batches, desc=title, initial=start, total=iterations, unit="it", dynamic_ncols=True, mininterval=1)
+    for iteration, batch in enumerate(line, start + 1):
+        rate = schedule.get_last_lr()[0]
+        optimizer.zero_grad(set_to_none=True)
+        tensors = _on_device(batch, device, channels_last)
+        parts = list(zip(*(tensor.chunk(accumulate) for tensor in tensors), strict=True))
+        for image, label, components in parts:
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                output = forward(image)
+                losses = network.losses(output, label, components)
+            loss = weighted_sum(losses, weights)
+            (loss / len(parts)).backward()
+            for name, value in {"loss": loss, **losses}.items():
+                sums[name] = sums.get(name, 0) + value.detach() / len(parts)  # stays on the device: no wait for it
+        optimizer.step()
+        schedule.step()
+        images += len(batch["image"])
+        if iteration % log_every == 0 or iteration == iterations:
+            count = iteration - (iteration - 1) // log_every * log_every
+            means = {name: float(value) / count for name, value in sums.items()}
+            if not math.isfinite(means["loss"]):
+                raise FloatingPointError(f"the loss is not finite at iteration {iteration}: lower the learning rate")
+            log({"iteration": iteration, "learning_rate": rate, **means})
+            speed = images / (time.monotonic() - began)
+            line.set_postfix_str(f"loss {means['loss']:.4f}, {speed:.1f} images/s", refresh=False)
+            sums = {}
+        if time.monotonic() - last_checkpoint >= checkpoint_seconds and iteration < iterations and not sums:
+            checkpoint(iteration)
+            last_checkpoint = time.monotonic()
+    return images / max(time.monotonic() - began, 1e-9)
+
+
+def _on_device(batch: Batch, device: torch.device, channels_last: bool) -> tuple[Tensor, Tensor, Tensor]:
+    image = batch["image"].to(device, non_blocking=True)
+    if channels_last:
+        image = image.contiguous(memory_format=torch.channels_last)
+    return image, batch["label"].to(device, non_blocking=True), batch["components"].to(device, non_blocking=True)

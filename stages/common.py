@@ -1,0 +1,124 @@
+"""What every stage script shares: positional arguments, a user's mistake as one line, inputs, and running its jobs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgr.errors import UserError
+from sgr.files import read_json, sha256_file
+
+if TYPE_CHECKING:
+    from sgr.launch.store import Job
+
+
+def run(function: Callable[..., None], *names: str) -> None:
+    """Call `function` with the command line's positional arguments `names`; a UserError ends with status 2."""
+    parser = argparse.ArgumentParser(description=function.__doc__)
+    for name in names:
+        parser.add_argument(name)
+    arguments = parser.parse_args()
+    try:
+        function(*(getattr(arguments, name) for name in names))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def plan_entry(profile: str, stage: str, key: str) -> dict[str, Any]:
+    """The resolved settings of one stage of one row, dataset or backbone, as `stages.plan` wrote them."""
+    path = Path("work", profile, "plan", stage, f"{key}.json")
+    if not path.exists():
+        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.json"))) or "none yet: run stages.plan"
+        raise UserError(f"{profile}: {stage} knows no {key!r}, it knows {known}")
+    entry: dict[str, Any] = read_json(path)
+    return entry
+
+
+def manifest_path(profile: str, dataset: str) -> Path:
+    """Where `download` put a dataset's manifest."""
+    path = Path("work", profile, "data", f"{dataset}.json")
+    if not path.exists():
+        raise UserError(f"{path} is missing: run dvc repro download@{dataset}")
+    return path
+
+
+def data_folder(plan: dict[str, Any], manifest: Path) -> Path:
+    """The dataset's folder on this machine: the user's, or the generated one that belongs to the manifest."""
+    from sgr.launch.cluster import main_root, settings
+
+    dataset = plan["dataset"]
+    if plan["data"] == "generated":
+        folder = generated_folder(main_root(), dataset, manifest)
+        if not folder.is_dir():
+            raise UserError(f"{folder} is missing: run dvc repro --force --single-item download@{dataset}")
+        return folder
+    named = settings().data_folder(dataset)
+    if named is None or not named.is_dir():
+        raise UserError(
+            f"no folder {named or dataset} for dataset {dataset}: set SGR_DATA, or data in cluster.yaml, to a folder "
+            f"that holds {dataset}/"
+        )
+    return named
+
+
+def generated_folder(root: Path, dataset: str, manifest: Path) -> Path:
+    """Generated images are named by their manifest: other settings never write over them."""
+    return root / "data" / "generated" / f"{dataset}-{sha256_file(manifest)[:16]}"
+
+
+def row_inputs(profile: str, plan: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Hashes of what every job of a row reads, for its content key; and where these inputs are."""
+    from sgr.launch.cluster import settings
+
+    cluster = settings()
+    manifest = manifest_path(profile, plan["dataset"])
+    workers = cluster.loader_workers
+    where = {
+        "data": str(data_folder(plan, manifest).absolute()),
+        "manifest": str(manifest.absolute()),
+        "loader_workers": workers if workers is not None else min(8, (os.cpu_count() or 1) // 2 - 1),
+        "checkpoint_seconds": cluster.checkpoint_seconds,
+    }
+    return {"manifest": sha256_file(manifest)}, where
+
+
+def finish(jobs: dict[int, Job]) -> None:
+    """Run the jobs of a row, one a seed, to their end on this machine's executor."""
+    from sgr.launch.cluster import settings
+    from sgr.launch.executors import run as run_jobs
+
+    run_jobs(list(jobs.values()), settings())
+
+
+def take(jobs: dict[int, Job], names: list[str], into: Callable[[int], Path]) -> dict[str, Any]:
+    """Copy the artefacts of each seed's job to `into(seed)`; returns their provenance by seed."""
+    from sgr.launch.cluster import settings
+    from sgr.launch.store import JobStore
+
+    store = JobStore(settings().jobs)
+    provenance = {}
+    for seed, job in jobs.items():
+        store.take(job, names, into(seed))
+        provenance[str(seed)] = read_json(store.folder(job) / "provenance.json")
+    return provenance
+
+
+def trained_jobs(
+    kind: str, profile: str, plan: dict[str, Any], inputs: dict[str, str], where: dict[str, Any]
+) -> dict[int, Job]:
+    """The jobs of a row that start from its trained networks, by seed; their key follows from the training job's."""
+    from sgr.launch.store import Job
+
+    jobs = {}
+    trained = Path("work", profile, "train", plan["row"])
+    settings = {key: value for key, value in plan.items() if key != "seeds"}
+    for seed in plan["seeds"]:
+        folder = trained / str(seed)
+        spec = {"plan": settings, "seed": seed, "trained": read_json(folder / "job.json")["key"], **inputs}
+        jobs[seed] = Job(kind, spec, {**where, "model": str((folder / "model.safetensors").absolute())})
+    return jobs

@@ -1,0 +1,30 @@
+"""Stage: connected components of the training labels. `python -m stages.components <profile> <dataset>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.common import data_folder, manifest_path, plan_entry, run
+
+
+def main(profile: str, dataset: str) -> None:
+    """Write work/<profile>/components/<dataset>.zip."""
+    from sgr.data import dataset as dataset_module
+    from sgr.data.archive import build
+    from sgr.files import read_json
+
+    plan = plan_entry(profile, "components", dataset)
+    manifest = manifest_path(profile, dataset)
+    build(
+        data_folder(plan, manifest),
+        read_json(manifest),
+        plan["split"],
+        dataset_module(dataset),
+        Path("work", profile, "components", f"{dataset}.zip"),
+        opening=plan["opening"],
+        min_share=plan["min_share"],
+    )
+
+
+if __name__ == "__main__":
+    run(main, "profile", "dataset")

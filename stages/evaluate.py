@@ -1,0 +1,28 @@
+"""Stage: mIoU of a row. `python -m stages.evaluate <profile> <row>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.common import finish, plan_entry, row_inputs, run, take, trained_jobs
+
+
+def main(profile: str, row: str) -> None:
+    """Write results/<profile>/<dataset>/<row>.json, one entry a seed."""
+    from sgr.files import read_json, write_json
+
+    plan = plan_entry(profile, "evaluate", row)
+    inputs, where = row_inputs(profile, plan)
+    jobs = trained_jobs("evaluate", profile, plan, inputs, where)
+    finish(jobs)
+
+    folder = Path("work", profile, "evaluate", row)
+    provenance = take(jobs, ["metrics.json"], lambda seed: folder / str(seed))
+    seeds = {str(seed): read_json(folder / str(seed) / "metrics.json") for seed in jobs}
+    about = {"row": row, "dataset": plan["dataset"], "backbone": plan["network"]["backbone"]}
+    write_json(Path("results", profile, plan["dataset"], f"{row}.json"), {**about, "seeds": seeds})
+    write_json(Path("results", "provenance", profile, f"{row}.evaluate.json"), provenance)
+
+
+if __name__ == "__main__":
+    run(main, "profile", "row")

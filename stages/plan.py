@@ -1,0 +1,27 @@
+"""Stage: check params.yaml and resolve it. `python -m stages.plan`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from stages.common import run
+
+
+def main() -> None:
+    """Write work/<profile>/plan/<stage>/<key>.json for every stage of every row, dataset and backbone."""
+    from sgr.config import load
+    from sgr.files import write_json
+    from sgr.plan import entries
+
+    params = load(Path("params.yaml"))
+    found = entries(params, Path.cwd())
+    folder = Path("work", params.profile, "plan")
+    shutil.rmtree(folder, ignore_errors=True)
+    for key, entry in found.items():
+        write_json(folder / f"{key}.json", entry)
+    print(f"profile {params.profile}: {len(params.rows)} rows on {len(params.datasets)} datasets")
+
+
+if __name__ == "__main__":
+    run(main)
