@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .positional import cells, sinusoid
-from .reasoning import Reasoning, token_reasoning
+from sgr.positional import cells, sinusoid
+from sgr.reasoning import Reasoning, token_reasoning
 
 TokenNormalization = Literal["area", "none"]
 _TINY = 1e-6  # keeps the area of a region that vanished from dividing by zero
@@ -28,6 +28,11 @@ class SGROutput(NamedTuple):
     features: Tensor
     concept_logits: Tensor
     tokens: Tensor
+
+    @property
+    def regions(self) -> Tensor:
+        """Concept regions P of Eq. 2, (B, K, H, W) in 0..1."""
+        return self.concept_logits.float().sigmoid()
 
 
 class SGR(nn.Module):
@@ -121,7 +126,9 @@ class SGR(nn.Module):
         """PE of the centroids of Eq. 4, half the channels for x, half for y: (B, K, D)."""
         H, W = regions.shape[2:]
         rows = regions.sum(3, dtype=columns.dtype)  # (B, K, H)
-        x = (columns * cells(W, columns)).sum(-1) / area.squeeze(-1)  # not a matmul: autocast would round it to bf16
+        x = (columns * cells(W, columns)).sum(-1) / area.squeeze(
+            -1
+        )  # not a matmul: autocast would round it to bf16
         y = (rows * cells(H, rows)).sum(-1) / area.squeeze(-1)
         D = self.reduce.out_channels
         return torch.cat([sinusoid(x, (D + 1) // 2), sinusoid(y, D // 2)], dim=-1)

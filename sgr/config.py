@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from .errors import UserError
+from sgr.errors import UserError
 
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -156,7 +156,9 @@ class Params(Section):
                 raise ValueError(f"row {name}: dataset {row.dataset!r} is none of {', '.join(self.datasets)}")
         for profile_name, profile in self.profiles.items():
             for name in set(profile.datasets) - set(self.datasets):
-                raise ValueError(f"profiles.{profile_name}.datasets: {name!r} is none of {', '.join(self.datasets)}")
+                raise ValueError(
+                    f"profiles.{profile_name}.datasets: {name!r} is none of {', '.join(self.datasets)}"
+                )
         return self
 
     @property
@@ -181,6 +183,12 @@ def load(path: Path) -> Params:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"].removeprefix("Value error, ")
-        got = "" if first["type"] in ("extra_forbidden", "missing") or not key else f", not {first['input']!r}"
+        what = (
+            "unknown key"
+            if first["type"] == "extra_forbidden"
+            else first["msg"].removeprefix("Value error, ")
+        )
+        got = (
+            "" if first["type"] in ("extra_forbidden", "missing") or not key else f", not {first['input']!r}"
+        )
         raise UserError(f"{path.name}: {key + ': ' if key else ''}{what}{got}") from None

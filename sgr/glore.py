@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from .reasoning import GraphConvolution
+from sgr.reasoning import GraphConvolution
 
 
 class GloReOutput(NamedTuple):
@@ -18,6 +18,11 @@ class GloReOutput(NamedTuple):
     features: Tensor
     projection: Tensor
     tokens: Tensor
+
+    @property
+    def regions(self) -> Tensor:
+        """Absolute projection weights (B, K, H, W), the regions for S and D: the weights are signed."""
+        return self.projection.float().abs()
 
 
 class GloRe(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .matching import match_concepts, matching_cost
+from sgr.matching import match_concepts, matching_cost
 
 Union = Literal["sum", "probabilistic"]
 _EDGE = 1e-6  # probabilities this close to 0 or 1 count as such, so that logarithms stay finite
@@ -71,7 +71,9 @@ class ConceptLoss(nn.Module):
             cost = matching_cost(logits.detach(), masks, self.rho, self.focal_alpha, self.focal_gamma)
             matched = match_concepts(cost, self.L, counts)  # (B, K)
             slots = torch.arange(masks.shape[1], device=matched.device)
-            member = (matched.unsqueeze(1) == slots[:, None]).to(dtype)  # (B, C, K): concept k is in component j
+            member = (matched.unsqueeze(1) == slots[:, None]).to(
+                dtype
+            )  # (B, C, K): concept k is in component j
             real = (slots < counts.unsqueeze(1)).to(dtype)  # (B, C): padding is not
             number = real.sum().clamp_min(1)
             union, off = self._union(logits, member)

@@ -12,19 +12,34 @@ from typing import Any
 
 import grimp
 
-from .config import GloReSettings, Params, Row, Section, SGRSettings, Training
-from .errors import UserError
-from .files import sha256_file
+from sgr.config import GloReSettings, Params, Row, Section, SGRSettings, Training
+from sgr.errors import UserError
+from sgr.files import sha256_file
 
 Entry = dict[str, Any]
 
 # Packages whose version can change a number or an image.
-LIBRARIES = ("torch", "torchvision", "timm", "numpy", "scipy", "pillow", "connected-components-3d", "safetensors")
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "numpy",
+    "scipy",
+    "pillow",
+    "connected-components-3d",
+    "safetensors",
+)
+
+# Of the section sgr, what `sgr.SGR` takes; the rest belongs to the loss.
+COMPONENT_ARGUMENTS = (
+    *("K", "D", "heads", "layers", "reasoning"),
+    *("xy_embedding", "centroid_embedding", "token_normalization", "concept_prior"),
+)
 
 # What a stage's work starts from; modules that are looked up by name at run time are added for each entry.
 ROOTS = {
     "download": ["sgr.data.manifest"],
-    "components": ["sgr.data.archive"],
+    "components": ["sgr.data.extract"],
     "weights": ["sgr.weights"],
     "train": ["sgr.training.job"],
     "evaluate": ["sgr.evaluation.evaluate"],
@@ -56,12 +71,23 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
     profile = params.chosen
     for name, dataset in params.datasets.items():
         module = f"sgr.data.{name}"
-        generated = profile.generated.model_dump(mode="json") if profile.data == "generated" and profile.generated else None
+        generated = (
+            profile.generated.model_dump(mode="json")
+            if profile.data == "generated" and profile.generated
+            else None
+        )
         splits = sorted({dataset.train, *dataset.evaluate, dataset.semantics})
         made_by = [module, "sgr.data.generate"] if generated else [module]
         source = {"dataset": name, "data": profile.data}
         add("download", name, made_by, **source, splits=splits, generated=generated)
-        add("components", name, [module], **source, split=dataset.train, **params.components.model_dump(mode="json"))
+        add(
+            "components",
+            name,
+            [module],
+            **source,
+            split=dataset.train,
+            **params.components.model_dump(mode="json"),
+        )
     for name in sorted({row.backbone for row in params.rows.values()}):
         add("weights", name, [], backbone=profile.backbones.get(name, name), pretrained=profile.pretrained)
     for name, row in params.rows.items():
@@ -95,7 +121,9 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
         inference = params.inference.model_dump(mode="json")
         add("evaluate", name, parts, **common, **seen, splits=list(dataset.evaluate), inference=inference)
         if row.component != "none":
-            add("semantics", name, parts, **common, **seen, split=dataset.semantics, examples=profile.examples)
+            add(
+                "semantics", name, parts, **common, **seen, split=dataset.semantics, examples=profile.examples
+            )
     return found
 
 
@@ -108,9 +136,7 @@ def resolve_network(params: Params, name: str) -> Entry:
         component = {"kind": "glore", **settings}
     if row.component == "sgr":
         settings = _sgr(params, row, name)
-        arguments = ("K", "D", "heads", "layers", "reasoning", "xy_embedding", "centroid_embedding")
-        arguments += ("token_normalization", "concept_prior")
-        component = {"kind": "sgr", **{key: settings[key] for key in arguments}}
+        component = {"kind": "sgr", **{key: settings[key] for key in COMPONENT_ARGUMENTS}}
     return {
         "family": row.family,
         "backbone": profile.backbones.get(row.backbone, row.backbone),
@@ -129,7 +155,7 @@ def resolve_concept_loss(params: Params, name: str) -> Entry | None:
     settings = _sgr(params, row, name)
     if settings["beta"] == 0:
         return None
-    return {key: settings[key] for key in ("L", "rho", "gamma", "beta", "focal_alpha", "focal_gamma", "union")}
+    return {key: value for key, value in settings.items() if key not in COMPONENT_ARGUMENTS}
 
 
 def resolve_training(params: Params, name: str) -> Entry:
@@ -148,7 +174,9 @@ def resolve_training(params: Params, name: str) -> Entry:
 def _sgr(params: Params, row: Row, name: str) -> Entry:
     settings = _layered(SGRSettings, params.chosen.sgr, params.sgr, row.sgr, name=name, section="sgr")
     if settings["L"] > settings["K"]:
-        raise UserError(f"params.yaml: row {name}: sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}")
+        raise UserError(
+            f"params.yaml: row {name}: sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}"
+        )
     if settings["reasoning"] == "transformer" and settings["D"] % settings["heads"]:
         raise UserError(
             f"params.yaml: row {name}: sgr.heads = {settings['heads']} must divide sgr.D = {settings['D']}"
@@ -163,7 +191,9 @@ def _layered(kind: type[Section], *layers: Section, name: str, section: str) -> 
         merged |= {key: value for key, value in layer.model_dump(mode="json").items() if value is not None}
     missing = [key for key, value in merged.items() if value is None]
     if missing:
-        raise UserError(f"params.yaml: row {name}: {section}.{missing[0]} is set neither by the row nor by the profile")
+        raise UserError(
+            f"params.yaml: row {name}: {section}.{missing[0]} is set neither by the row nor by the profile"
+        )
     return merged
 
 
@@ -212,5 +242,7 @@ def pinned(requirements: Path) -> dict[str, str]:
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)", requirements.read_text(), flags=re.MULTILINE))
     missing = [name for name in LIBRARIES if name not in pins]
     if missing:
-        raise UserError(f"{requirements.name}: {missing[0]} must be pinned with ==, since its version changes results")
+        raise UserError(
+            f"{requirements.name}: {missing[0]} must be pinned with ==, since its version changes results"
+        )
     return {name: pins[name] for name in LIBRARIES}

@@ -35,8 +35,8 @@ def token_semantics(regions: Tensor, labels: Tensor, bins: int, ignore_index: in
     Raises:
         ValueError: if a label is neither below `bins` nor `ignore_index`.
     """
-    B, K, h, w = regions.shape
-    votes = regions.double().flatten(2) @ label_shares(labels, bins, (h, w), ignore_index)  # (B, K, M)
+    size = (regions.shape[2], regions.shape[3])
+    votes = regions.double().flatten(2) @ label_shares(labels, bins, size, ignore_index)  # (B, K, M)
     total = votes.sum(-1)  # (B, K)
     counts = total > 0
     histograms = votes / total.clamp_min(torch.finfo(torch.float64).tiny).unsqueeze(-1)

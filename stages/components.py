@@ -9,17 +9,15 @@ from stages.common import data_folder, manifest_path, plan_entry, run
 
 def main(profile: str, dataset: str) -> None:
     """Write work/<profile>/components/<dataset>.zip."""
-    from sgr.data import dataset as dataset_module
-    from sgr.data.archive import build
+    from sgr.data.extract import extract
     from sgr.files import read_json
 
     plan = plan_entry(profile, "components", dataset)
     manifest = manifest_path(profile, dataset)
-    build(
+    extract(
         data_folder(plan, manifest),
         read_json(manifest),
         plan["split"],
-        dataset_module(dataset),
         Path("work", profile, "components", f"{dataset}.zip"),
         opening=plan["opening"],
         min_share=plan["min_share"],

@@ -28,7 +28,9 @@ def main(profile: str, dataset: str) -> None:
     aside = Path(tempfile.mkdtemp(prefix=f".{dataset}-", dir=parent))
     try:
         settings = plan["generated"]
-        counts = {split: settings["images"]["train" if split == "train" else "test"] for split in plan["splits"]}
+        counts = {
+            split: settings["images"]["train" if split == "train" else "test"] for split in plan["splits"]
+        }
         generate(dataset, aside / dataset, counts, tuple(settings["size"]), settings["seed"])
         write_json(manifest, make(aside / dataset, dataset))
         folder = generated_folder(main_root(), dataset, manifest)

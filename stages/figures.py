@@ -20,7 +20,7 @@ def main(profile: str, dataset: str) -> None:
     write_tokens(
         Path("work") / profile / "tokens" / dataset, dataset, classes, figures / f"tokens_{dataset}.png"
     )
-    write_curves(results / "curves", dataset, figures / f"curves_{dataset}.png")
+    write_curves(results / "curves" / dataset, dataset, figures / f"curves_{dataset}.png")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from stages.common import finish, plan_entry, row_inputs, run, take
 
 
 def main(profile: str, row: str) -> None:
-    """Write work/<profile>/train/<row>/<seed>/ and results/<profile>/curves/<row>.csv."""
+    """Write work/<profile>/train/<row>/<seed>/ and results/<profile>/curves/<dataset>/<row>.csv."""
     from sgr.files import sha256_file, write_bytes, write_json
     from sgr.launch.store import Job
 
@@ -31,7 +31,10 @@ def main(profile: str, row: str) -> None:
     provenance = take(jobs, ["model.safetensors", "curve.csv"], lambda seed: folder / str(seed))
     for seed, job in jobs.items():
         write_json(folder / str(seed) / "job.json", {"key": job.key})
-    write_bytes(Path("results", profile, "curves", f"{row}.csv"), join_curves(folder, plan["seeds"]).encode())
+    write_bytes(
+        Path("results", profile, "curves", plan["dataset"], f"{row}.csv"),
+        join_curves(folder, plan["seeds"]).encode(),
+    )
     write_json(Path("results", "provenance", profile, f"{row}.train.json"), provenance)
 
 

@@ -1,4 +1,4 @@
-"""Stage: ImageNet weights of a backbone, under the names that this project's networks use. `python -m stages.weights <profile> <backbone>`."""
+"""Stage: ImageNet weights of a backbone. `python -m stages.weights <profile> <backbone>`."""
 
 from __future__ import annotations
 

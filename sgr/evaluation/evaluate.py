@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from .. import data
-from ..data.manifest import check
-from ..device import measured, reproducible
-from ..files import read_json, write_json
-from ..models.network import parameter_count
-from .inference import single_and_multi_scale
-from .miou import confusion, summary
-from .trained import evaluation_loader, trained_network
+from sgr import data
+from sgr.data.manifest import check
+from sgr.device import measured, reproducible
+from sgr.evaluation.inference import single_and_multi_scale
+from sgr.evaluation.miou import confusion, summary
+from sgr.evaluation.trained import evaluation_loader, trained_network
+from sgr.files import read_json, write_json
+from sgr.models.network import parameter_count
 
 
 def evaluate(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:

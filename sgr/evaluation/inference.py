@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.network import Network, Output
+from sgr.models.network import Network, Output
 
 
 def padded(images: Tensor, stride: int) -> Tensor:

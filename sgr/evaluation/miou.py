@@ -34,5 +34,8 @@ def summary(matrix: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
     return {
         "miou": float(iou[seen].mean()) if bool(seen.any()) else None,
         "pixel_accuracy": 100 * float(hit.sum()) / total if total else None,
-        "iou": {name: float(value) if present else None for name, value, present in zip(names, iou, seen, strict=True)},
+        "iou": {
+            name: float(value) if present else None
+            for name, value, present in zip(names, iou, seen, strict=True)
+        },
     }

@@ -13,14 +13,14 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from .. import data
-from ..data.files import IGNORE
-from ..data.manifest import check
-from ..device import measured, reproducible
-from ..files import read_json, write_bytes, write_json
-from ..semantics import token_semantics
-from .inference import run
-from .trained import evaluation_loader, trained_network
+from sgr import data
+from sgr.data.files import IGNORE
+from sgr.data.manifest import check
+from sgr.device import measured, reproducible
+from sgr.evaluation.inference import run
+from sgr.evaluation.trained import evaluation_loader, trained_network
+from sgr.files import read_json, write_bytes, write_json
+from sgr.semantics import token_semantics
 
 SHOWN = 6  # regions kept of each example
 
@@ -43,18 +43,21 @@ def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list
     began = time.monotonic()
     loader = evaluation_loader(plan, where, manifest, plan["split"])
     title = f"{plan['row']} seed {spec['seed']} tokens on {plan['split']}"
-    for number, (name, image, label) in enumerate(tqdm(loader, desc=title, total=total, unit="image", mininterval=1)):
+    for number, (name, image, label) in enumerate(
+        tqdm(loader, desc=title, total=total, unit="image", mininterval=1)
+    ):
         regions, cells = image_regions(network, image.to(device), label.to(device), plan["resize"])
         result = token_semantics(regions, cells, classes, IGNORE)
         if not bool(result.semantics.isnan()):
             values.append((float(result.semantics), float(result.diversity)))
         if number in shown:
-            index = len(examples) // 4
+            index = len(examples) // 5
             examples |= {
                 f"image_{index}": image[0].permute(1, 2, 0).numpy(),
                 f"label_{index}": label[0].numpy(),
                 f"regions_{index}": most_active(regions[0]).cpu().half().numpy(),
                 f"name_{index}": np.array(name),
+                f"covers_{index}": np.array(cells.shape[1:]),  # pixels under the regions, padding included
             }
     means = np.mean(values, axis=0) if values else (None, None)
     write_json(
@@ -68,7 +71,7 @@ def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list
         },
     )
     packed = io.BytesIO()
-    np.savez_compressed(packed, count=np.array(len(examples) // 4), **examples)
+    np.savez_compressed(packed, count=np.array(len(examples) // 5), **examples)
     write_bytes(folder / "tokens.npz", packed.getvalue())
     write_json(folder / "measured.json", measured(device, total / (time.monotonic() - began)))
     return ["semantics.json", "tokens.npz"]

@@ -11,20 +11,20 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from .. import data
-from ..data.manifest import samples
-from ..data.samples import EvaluationSamples
-from ..models import build
-from ..models.network import Network
+from sgr import data
+from sgr.data.manifest import samples
+from sgr.data.samples import EvaluationSamples
+from sgr.device import memory_format
+from sgr.models import build
+from sgr.models.network import Network
 
 
 def trained_network(plan: dict[str, Any], model: str, device: torch.device) -> Network:
     """The network of a plan entry with the weights of `model`, in evaluation mode."""
     network = build(**plan["network"], classes=len(data.dataset(plan["dataset"]).CLASSES))
     network.load_state_dict(load_file(model))
-    return network.to(
-        device, memory_format=torch.channels_last if plan["channels_last"] else torch.contiguous_format
-    ).eval()
+    network.to(device).to(memory_format=memory_format(plan["channels_last"]))
+    return network.eval()
 
 
 def evaluation_loader(

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import nn
 
-    from .network import Network
+    from sgr.losses import ConceptLoss
+    from sgr.models.network import Network
 
 
 def build(
@@ -38,8 +39,8 @@ def build(
         classes: classes to predict.
         concept_loss: None, or the arguments of `sgr.ConceptLoss`.
     """
-    from .backbone import Backbone
-    from .network import Network
+    from sgr.models.backbone import Backbone
+    from sgr.models.network import Network
 
     # The component comes last, so that rows that differ in it alone start from the same backbone and head.
     trunk = Backbone(backbone, stride)
@@ -55,9 +56,9 @@ def build_component(channels: int, *, kind: str, **arguments: Any) -> nn.Module:
     return component
 
 
-def build_concept_loss(arguments: dict[str, Any] | None) -> nn.Module | None:
+def build_concept_loss(arguments: dict[str, Any] | None) -> ConceptLoss | None:
     """The concept loss, or None where tokens are not supervised."""
     if arguments is None:
         return None
-    loss: nn.Module = import_module("sgr.losses").ConceptLoss(**arguments)
+    loss: ConceptLoss = import_module("sgr.losses").ConceptLoss(**arguments)
     return loss

@@ -8,7 +8,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from ..errors import UserError
+from sgr.errors import UserError
 
 
 class Recipe(NamedTuple):
@@ -48,13 +48,20 @@ class Backbone(nn.Module):
         if name not in RECIPES:
             raise UserError(f"there is no backbone {name!r}: it is one of {', '.join(RECIPES)}")
         recipe = RECIPES[name]
-        self.body = timm.create_model(
+        body: Any = timm.create_model(
             recipe.model, features_only=True, out_indices=(4,), output_stride=stride, **recipe.arguments
         )
-        self.channels: int = self.body.feature_info.channels()[-1]
+        self.body = body
+        self.channels: int = body.feature_info.channels()[-1]
         self.stride = stride
         self.register_buffer("mean", 255 * torch.tensor(recipe.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(recipe.std).view(3, 1, 1), persistent=False)
+
+    @property
+    def mean_colour(self) -> tuple[int, int, int]:
+        """The colour that normalisation takes to zero, for what lies outside an image."""
+        red, green, blue = (round(float(value)) for value in self.mean.flatten())
+        return red, green, blue
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in 0..255, any dtype -> (B, channels, ceil(H/stride), ceil(W/stride))."""

@@ -6,21 +6,26 @@ named losses, and the regions with their tokens for the metrics.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data.files import IGNORE
+from sgr.data.files import IGNORE
+from sgr.models.backbone import Backbone
+
+if TYPE_CHECKING:
+    from sgr.component import SGROutput
+    from sgr.glore import GloReOutput
+    from sgr.losses import ConceptLoss
 
 
 class Output(NamedTuple):
-    """Class logits (B, classes, h, w) and, with a component, the signed region maps (B, K, h, w) and tokens (B, K, D)."""
+    """Class logits (B, classes, h, w), and what the component returned, where there is one."""
 
     logits: Tensor
-    region_logits: Tensor | None
-    tokens: Tensor | None
+    component: SGROutput | GloReOutput | None
 
 
 class Network(nn.Module):
@@ -34,19 +39,22 @@ class Network(nn.Module):
     """
 
     def __init__(
-        self, backbone: nn.Module, component: nn.Module | None, head: nn.Module, concept_loss: nn.Module | None
+        self,
+        backbone: Backbone,
+        component: nn.Module | None,
+        head: nn.Module,
+        concept_loss: ConceptLoss | None,
     ) -> None:
         super().__init__()
         self.backbone, self.component, self.head, self.concept_loss = backbone, component, head, concept_loss
-        self.signed_regions = type(component).__name__ == "GloRe"
 
     def forward(self, images: Tensor) -> Output:
         """images: (B, 3, H, W) in 0..255."""
         features = self.backbone(images)
         if self.component is None:
-            return Output(self.head(features), None, None)
-        enhanced, region_logits, tokens = self.component(features)
-        return Output(self.head(enhanced), region_logits, tokens)
+            return Output(self.head(features), None)
+        enhanced = self.component(features)
+        return Output(self.head(enhanced.features), enhanced)
 
     def losses(self, output: Output, labels: Tensor, components: Tensor) -> dict[str, Tensor]:
         """Named losses, unweighted: cross-entropy over labelled pixels, and the terms of Eq. 6.
@@ -60,7 +68,7 @@ class Network(nn.Module):
         total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction="sum")
         named = {"segmentation": total / (labels != IGNORE).sum().clamp_min(1)}
         if self.concept_loss is not None:
-            terms = self.concept_loss.terms(output.region_logits, components)
+            terms = self.concept_loss.terms(cast("SGROutput", output.component).concept_logits, components)
             named |= {f"concept_{name}": term for name, term in terms.items()}
         return named
 
@@ -70,9 +78,9 @@ class Network(nn.Module):
         return logits.softmax(1)
 
     def regions(self, output: Output) -> Tensor:
-        """Weights of the regions, not negative, (B, K, h, w): SGR's masks, or the absolute projections of GloRe."""
-        assert output.region_logits is not None, "a network without a component has no regions"
-        return output.region_logits.float().abs() if self.signed_regions else output.region_logits.float().sigmoid()
+        """Weights of the component's regions, not negative, (B, K, h, w)."""
+        assert output.component is not None, "a network without a component has no regions"
+        return output.component.regions
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from ..files import write_bytes
+from sgr.files import write_bytes
 
 
 def save(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dvclive import Live
+from dvclive.live import Live
 
 
 class Curve:

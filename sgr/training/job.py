@@ -12,18 +12,18 @@ import torch
 from safetensors.torch import load_file, save
 from torch.utils.data import DataLoader
 
-from .. import data
-from ..data.archive import ComponentArchive
-from ..data.manifest import check, samples
-from ..data.samples import TrainingSamples
-from ..device import measured, reproducible
-from ..files import read_json, write_bytes, write_json
-from ..models import build
-from ..models.network import Network, parameter_count
-from . import checkpoint
-from .curve import Curve
-from .loop import Batch, fit
-from .optimizer import build_optimizer, polynomial
+from sgr import data
+from sgr.data.archive import ComponentArchive
+from sgr.data.manifest import check, samples
+from sgr.data.samples import TrainingSamples
+from sgr.device import measured, memory_format, reproducible
+from sgr.files import read_json, write_bytes, write_json
+from sgr.models import build
+from sgr.models.network import Network, parameter_count
+from sgr.training import checkpoint
+from sgr.training.curve import Curve
+from sgr.training.loop import Batch, fit
+from sgr.training.optimizer import build_optimizer, polynomial
 
 
 def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
@@ -48,7 +48,7 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
     network, weights = build_with_loss(plan["network"], len(dataset.CLASSES), concept)
     if where["weights"]:
         network.backbone.body.load_state_dict(load_file(where["weights"]))
-    network.to(device, memory_format=torch.channels_last if settings["channels_last"] else torch.contiguous_format)
+    network.to(device).to(memory_format=memory_format(settings["channels_last"]))
     names = ("optimizer", "learning_rate", "head_multiplier", "momentum", "weight_decay")
     optimizer = build_optimizer(network, **{name: settings[name] for name in names})
     schedule = polynomial(optimizer, settings["iterations"], settings["power"], settings["warmup"])
@@ -65,7 +65,7 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
         scale=tuple(settings["resize"] * scale for scale in plan["augmentation"]["scale"]),
         flip=plan["augmentation"]["flip"],
         jitter=plan["jitter"],
-        fill=tuple(round(float(value)) for value in network.backbone.mean.flatten()),
+        fill=network.backbone.mean_colour,
     )
     speed = fit(
         network,
@@ -112,7 +112,9 @@ def build_with_loss(
     return build(**network, classes=classes, concept_loss=arguments), weights
 
 
-def batches(positions: TrainingSamples, start: int, size: int, workers: int, device: torch.device) -> Iterator[Batch]:
+def batches(
+    positions: TrainingSamples, start: int, size: int, workers: int, device: torch.device
+) -> Iterator[Batch]:
     """Batches from iteration `start` on; each sample is a function of its position, so workers change nothing."""
     loader = DataLoader(
         positions,

@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
-from ..models.network import Network, weighted_sum
+from sgr.models.network import Network, weighted_sum
 
 Batch = dict[str, Tensor]
 
@@ -55,11 +55,14 @@ def fit(
     forward = torch.compile(network) if compiled else network
     network.train()
     sums: dict[str, Tensor] = {}
+    means: dict[str, float]
     images = 0
     began = last_checkpoint = time.monotonic()
-    line = tqdm(batches, desc=title, initial=start, total=iterations, unit="it", dynamic_ncols=True, mininterval=1)
+    line = tqdm(
+        batches, desc=title, initial=start, total=iterations, unit="it", dynamic_ncols=True, mininterval=1
+    )
     for iteration, batch in enumerate(line, start + 1):
-        rate = schedule.get_last_lr()[0]
+        rate = float(schedule.get_last_lr()[0])
         optimizer.zero_grad(set_to_none=True)
         tensors = _on_device(batch, device, channels_last)
         parts = list(zip(*(tensor.chunk(accumulate) for tensor in tensors), strict=True))
@@ -70,7 +73,9 @@ def fit(
             loss = weighted_sum(losses, weights)
             (loss / len(parts)).backward()
             for name, value in {"loss": loss, **losses}.items():
-                sums[name] = sums.get(name, 0) + value.detach() / len(parts)  # stays on the device: no wait for it
+                sums[name] = sums.get(name, 0) + value.detach() / len(
+                    parts
+                )  # stays on the device: no wait for it
         optimizer.step()
         schedule.step()
         images += len(batch["image"])
@@ -78,7 +83,9 @@ def fit(
             count = iteration - (iteration - 1) // log_every * log_every
             means = {name: float(value) / count for name, value in sums.items()}
             if not math.isfinite(means["loss"]):
-                raise FloatingPointError(f"the loss is not finite at iteration {iteration}: lower the learning rate")
+                raise FloatingPointError(
+                    f"the loss is not finite at iteration {iteration}: lower the learning rate"
+                )
             log({"iteration": iteration, "learning_rate": rate, **means})
             speed = images / (time.monotonic() - began)
             line.set_postfix_str(f"loss {means['loss']:.4f}, {speed:.1f} images/s", refresh=False)
@@ -93,4 +100,8 @@ def _on_device(batch: Batch, device: torch.device, channels_last: bool) -> tuple
     image = batch["image"].to(device, non_blocking=True)
     if channels_last:
         image = image.contiguous(memory_format=torch.channels_last)
-    return image, batch["label"].to(device, non_blocking=True), batch["components"].to(device, non_blocking=True)
+    return (
+        image,
+        batch["label"].to(device, non_blocking=True),
+        batch["components"].to(device, non_blocking=True),
+    )

@@ -17,8 +17,12 @@ def build_optimizer(
     weight_decay: float,
 ) -> Optimizer:
     """SGD or AdamW; everything outside the backbone learns at `head_multiplier` times the rate (10 in the paper)."""
-    backbone = [p for name, p in network.named_parameters() if p.requires_grad and name.startswith("backbone.")]
-    others = [p for name, p in network.named_parameters() if p.requires_grad and not name.startswith("backbone.")]
+    backbone = [
+        p for name, p in network.named_parameters() if p.requires_grad and name.startswith("backbone.")
+    ]
+    others = [
+        p for name, p in network.named_parameters() if p.requires_grad and not name.startswith("backbone.")
+    ]
     groups = [
         {"params": backbone, "lr": learning_rate},
         {"params": others, "lr": learning_rate * head_multiplier},

@@ -1,0 +1,38 @@
+SHELL := /bin/bash -o pipefail
+PYTHON ?= python3.11
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# The name of the stamp holds what was installed: the same requirements are not installed twice.
+STAMP := .venv/installed-$(shell sha256sum requirements.txt | cut -c1-12)
+
+help: ## list the commands
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+repro: $(STAMP) ## every table and figure of the profile in params.yaml
+	@python -m stages.progress dvc repro $(TARGETS)
+
+test: $(STAMP) ## unit tests, and every stage of the DAG once in a scratch copy
+	@echo "== tests (the last ones run every stage of the DAG)"
+	@python -m pytest
+
+lint: $(STAMP) ## ruff (lint and format) and mypy
+	@ruff check . && ruff format --check . && mypy
+
+bench: $(STAMP) ## speed and memory of the component, its loss, extraction and training, side by side
+	@python -m tests.bench
+
+install: $(STAMP) ## the virtual environment alone
+
+$(STAMP): requirements.txt
+	@echo "== set-up 1/2: virtual environment in .venv"
+	@test -x $(BIN)/python || $$(command -v $(PYTHON) || command -v python3) -m venv .venv
+	@python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")'
+	@echo "== set-up 2/2: $$(grep -c == requirements.txt) packages of requirements.txt, torch and its CUDA libraries among them: some GB, some minutes"
+	@python -m pip install --quiet --disable-pip-version-check --progress-bar on --requirement requirements.txt
+	@rm -f .venv/installed-* && touch $@
+
+clean: ## remove the virtual environment, generated data and jobs; results stay
+	rm -rf .venv work jobs data
+
+.PHONY: help repro test lint bench install clean
+.DEFAULT_GOAL := help

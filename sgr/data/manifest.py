@@ -1,0 +1,83 @@
+"""The manifest of a dataset: every file of every split, with its size and SHA-256."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sgr.data import dataset
+from sgr.data.files import Sample, check_split, in_parallel, read_image
+from sgr.errors import UserError
+from sgr.files import sha256_file
+
+Manifest = dict[str, Any]
+
+
+def make(root: Path, dataset_name: str) -> Manifest:
+    """Verify every sample of a dataset and describe its files; the same files give the same manifest.
+
+    Returns {"dataset", "splits": {split: [{"id", "image", "label", "bytes", "sha256", "size"}]}}, where paths
+    are relative to `root`, bytes and sha256 are of [image, label], and size is [height, width] in pixels.
+
+    Raises:
+        UserError: a file is missing or does not decode, a label is outside the classes, or an image and its
+        label map
+            have different sizes.
+    """
+    root = Path(root).absolute()
+    module = dataset(dataset_name)
+    indices = {split: module.index(root, split) for split in module.SPLITS}
+    arguments = [(root, dataset_name, sample) for samples in indices.values() for sample in samples]
+    entries = in_parallel(_entry, arguments)
+    return {
+        "dataset": dataset_name,
+        "splits": {split: [next(entries) for _ in samples] for split, samples in indices.items()},
+    }
+
+
+def check(root: Path, manifest: Manifest) -> None:
+    """Quick check before a job: every file exists under `root`, with its size. Raises UserError."""
+    for entry in (entry for entries in manifest["splits"].values() for entry in entries):
+        for name, expected in zip((entry["image"], entry["label"]), entry["bytes"], strict=True):
+            path = Path(root) / name
+            try:
+                found = path.stat().st_size
+            except OSError as error:
+                raise UserError(
+                    f"{path} is in the manifest of {manifest['dataset']}: {error.strerror}"
+                ) from None
+            if found != expected:
+                raise UserError(
+                    f"{path} has {found} bytes, but {expected} in the manifest of {manifest['dataset']}"
+                )
+
+
+def samples(root: Path, manifest: Manifest, split: str) -> list[Sample]:
+    """Samples of a split, with their paths under `root`. Raises UserError for an unknown split."""
+    check_split(split, tuple(manifest["splits"]), manifest["dataset"])
+    return [
+        Sample(entry["id"], Path(root) / entry["image"], Path(root) / entry["label"])
+        for entry in manifest["splits"][split]
+    ]
+
+
+def _entry(root: Path, dataset_name: str, sample: Sample) -> dict[str, Any]:
+    image = read_image(sample.image)
+    label = dataset(dataset_name).read_label(sample.label)
+    if image.shape[:2] != label.shape:
+        raise UserError(
+            f"{sample.image} has {_size(image)} pixels, but its label map {sample.label} has {_size(label)}"
+        )
+    files = (sample.image, sample.label)
+    return {
+        "id": sample.id,
+        "image": sample.image.relative_to(root).as_posix(),
+        "label": sample.label.relative_to(root).as_posix(),
+        "bytes": [file.stat().st_size for file in files],
+        "sha256": [sha256_file(file) for file in files],
+        "size": list(label.shape),
+    }
+
+
+def _size(array: Any) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"

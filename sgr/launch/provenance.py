@@ -1,0 +1,92 @@
+"""Where a result came from: code, versions, machine and time. Kept beside results, never in them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import subprocess
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from sgr.files import read_json
+
+LIBRARIES = (
+    "torch",
+    "torchvision",
+    "timm",
+    "transformers",
+    "numpy",
+    "scipy",
+    "pillow",
+    "connected-components-3d",
+)
+CODE = ("sgr", "stages", "requirements.txt", "pyproject.toml")
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def launched(executor: str, code: Path | None) -> dict[str, Any]:
+    """What only the process that starts a job knows: the commit of the current folder, as it is now.
+
+    `dirty` speaks of the code alone: params.yaml and dvc.lock change with every experiment.
+    """
+    commit = _git("rev-parse", "HEAD")
+    dirty = None if commit is None else bool(_git("status", "--porcelain", "--", *CODE))
+    return {
+        "executor": executor,
+        "commit": commit,
+        "dirty": dirty,
+        "code": code and code.name,
+        "launched": now(),
+    }
+
+
+def provenance(folder: Path, started: str, seconds: float) -> dict[str, Any]:
+    """The record of a job that just finished: `launched`, this machine, and the job's own measured.json.
+
+    `seconds` and `started` are those of the last attempt; `attempts` tells whether there were others.
+    """
+    record = {
+        **read_json(folder / "launch.json"),
+        "attempts": attempts(folder),
+        "started": started,
+        "finished": now(),
+        "wall_seconds": round(seconds, 1),
+        "hostname": socket.gethostname(),
+        "python": platform.python_version(),
+        "versions": _versions(),
+    }
+    if record["executor"] == "slurm":
+        record["slurm_job"] = os.environ.get("SLURM_JOB_ID")
+    measured = folder / "measured.json"
+    return record | (read_json(measured) if measured.exists() else {})
+
+
+def attempts(folder: Path) -> int:
+    """How often a worker has started on the job: one line each in attempts.txt."""
+    path = folder / "attempts.txt"
+    return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

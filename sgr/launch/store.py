@@ -1,0 +1,134 @@
+"""The job store: one folder a content key, whole only once its done.json is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from sgr.errors import UserError
+from sgr.files import open_aside, read_json, sha256_file, write_json
+
+
+@dataclass(frozen=True)
+class Job:
+    """One unit of work.
+
+    kind: `train`, `evaluate`, `semantics`, or `module:function`.
+    spec: JSON value that decides the result; with `kind` it is the content key.
+    where: JSON value of paths and worker counts; it never changes a result and is no part of the key.
+    """
+
+    kind: str
+    spec: dict[str, Any]
+    where: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """First 32 hex digits of the SHA-256 of the canonical JSON of kind and spec."""
+        content = {"kind": self.kind, "spec": self.spec}
+        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    @property
+    def threads(self) -> int | None:
+        """Threads its plan asks for; they change bits on a CPU, so every executor keeps to them."""
+        threads: int | None = self.spec.get("plan", {}).get("threads")
+        return threads
+
+    @classmethod
+    def load(cls, folder: Path) -> Job:
+        """The job that `JobStore.prepare` wrote into a folder."""
+        job = read_json(folder / "job.json")
+        return cls(job["kind"], job["spec"], read_json(folder / "where.json"))
+
+
+@dataclass(frozen=True)
+class JobStore:
+    """Job folders below `root`."""
+
+    root: Path
+
+    def folder(self, job: Job) -> Path:
+        """`<root>/<key>`, which may not exist yet."""
+        return self.root / job.key
+
+    def finished(self, job: Job) -> bool:
+        """Whether the job's artefacts are there and whole; see `is_finished`."""
+        return is_finished(self.folder(job))
+
+    def prepare(self, job: Job, launch: dict[str, Any]) -> Path:
+        """Write what a worker reads (job.json, where.json, launch.json); earlier failures are forgotten."""
+        folder = self.folder(job)
+        write_json(folder / "job.json", {"kind": job.kind, "spec": job.spec})
+        write_json(folder / "where.json", json.loads(json.dumps(job.where, default=os.fspath)))
+        write_json(folder / "launch.json", launch)
+        (folder / "failed.json").unlink(missing_ok=True)
+        return folder
+
+    def take(self, job: Job, names: Iterable[str], into: Path) -> list[Path]:
+        """Copy artefacts of a finished job to `into/<name>`, each checked against its SHA-256 on the way.
+
+        Copies, not links: nobody who edits or deletes a stage's output can then harm the store.
+        Raises UserError if the job is not finished, has no such artefact, or an artefact was changed.
+        """
+        folder = self.folder(job)
+        if not is_finished(folder):
+            raise UserError(f"job {job.key} ({job.kind}) has not finished")
+        recorded = read_json(folder / "done.json")
+        taken = []
+        for name in names:
+            if name not in recorded:
+                raise UserError(f"job {job.key} ({job.kind}) has no {name}, it has {', '.join(recorded)}")
+            _copy(folder / name, into / name, recorded[name]["sha256"])
+            taken.append(into / name)
+        return taken
+
+
+def complete(folder: Path, names: Iterable[str]) -> None:
+    """Write done.json, the last file of a job: bytes and SHA-256 of every artefact."""
+    artefacts = {}
+    for name in sorted(names):
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts or not (folder / name).is_file():
+            raise FileNotFoundError(f"the job names the artefact {name}, which is no file below {folder}")
+        size = (folder / name).stat().st_size
+        artefacts[name] = {"bytes": size, "sha256": sha256_file(folder / name)}
+    write_json(folder / "done.json", artefacts)
+
+
+def is_finished(folder: Path) -> bool:
+    """True if done.json is there and every artefact it lists has the recorded size.
+
+    Raises UserError if done.json is there but does not match: somebody changed the folder. Running the job
+    again by itself could cost days, so that is left to the user.
+    """
+    if not (folder / "done.json").exists():
+        return False
+    try:
+        recorded = {name: int(entry["bytes"]) for name, entry in read_json(folder / "done.json").items()}
+    except (UserError, AttributeError, KeyError, TypeError, ValueError):
+        raise UserError(f"{folder}/done.json is damaged: delete it to run the job again") from None
+    for name, size in recorded.items():
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else None
+        if found != size:
+            what = "is missing" if found is None else f"has {found} bytes instead of {size}"
+            raise UserError(f"{path} {what}: delete {folder}/done.json to run the job again")
+    return True
+
+
+def _copy(source: Path, target: Path, sha256: str) -> None:
+    digest = hashlib.sha256()
+    with open(source, "rb") as file, open_aside(target) as copy:
+        while block := file.read(1 << 20):
+            digest.update(block)
+            copy.write(block)
+        if digest.hexdigest() != sha256:
+            raise UserError(
+                f"{source} changed after its job finished: delete {source.parent}/done.json to run it again"
+            )

@@ -1,0 +1,50 @@
+"""The columns that say which network a line of a table is about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .markdown import DASH, Column, count, text
+from .names import method
+from .results import Result
+
+MISSING = "not yet trained by this project"
+
+
+def about(
+    row: str, dataset: str, split: str, backbone: str, network: Result | None, seeds: int
+) -> dict[str, Any]:
+    """First columns of the CSV file.
+
+    Args:
+        row, dataset, split: what was trained, and where it is measured.
+        backbone: the paper's; empty in a table without the paper.
+        network: the row's result, None when it has not been trained.
+        seeds: how many seeds the numbers are from.
+    """
+    return {
+        "row": row,
+        "dataset": dataset,
+        "split": split,
+        "method": method(row),
+        "backbone_paper": backbone,
+        "backbone_ours": network.backbone if network else "",
+        "parameters": network.parameters if network else None,
+        "seeds": seeds,
+    }
+
+
+def columns() -> list[Column]:
+    """The same in Markdown."""
+    return [
+        ("method", text("method")),
+        ("backbone paper", text("backbone_paper")),
+        ("backbone ours", text("backbone_ours")),
+        ("parameters", count("parameters")),
+        ("seeds n", lambda row: str(row["seeds"]) if row["seeds"] else DASH),
+    ]
+
+
+def note() -> Column:
+    """Last column: why a line has no numbers of ours."""
+    return "note", lambda row: str(row["note"])

@@ -1,0 +1,63 @@
+"""Table 4: ablations of Dil-FCN + SGR on COCO-Stuff-10K."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from . import about, published, results
+from .markdown import gained, measured, render
+from .measures import compare, gains
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TITLE = "Table 4. Ablations on COCO-Stuff-10K"
+READING = (
+    "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
+    "D ↑ higher is better. difference = ours minus paper. gain = the variant minus the whole component "
+    "(first line); ours is paired by seed. ± is the sample standard deviation over seeds. S_I and D_I need "
+    "MS-COCO's instances and are not yet measured by this project."
+)
+DATASET = "cocostuff10k"
+# Column of the paper's CSV -> our metric of the tokens; the instance level has none yet.
+TOKENS = {"s_c": "semantics_class", "d_c": "diversity_class", "s_i": "", "d_i": ""}
+
+
+def build(folder: Path) -> tuple[pd.DataFrame, str]:
+    """The table's numbers and its Markdown, from results/<profile>."""
+    import pandas as pd
+
+    paper = published.load("table4").to_dict("records")
+    whole = paper[0]
+    frame = pd.DataFrame([_line(folder, line, whole) for line in paper])
+    frame["parameters"] = frame["parameters"].astype("Int64")
+    columns = [
+        *about.columns(),
+        *measured("miou_ms", "mIoU m.s. ↑", 2, 1),
+        *gained("miou_ms", "mIoU m.s. ↑", 2, 1),
+    ]
+    for name, title in (("s_c", "S_C ↓"), ("d_c", "D_C ↑"), ("s_i", "S_I ↓"), ("d_i", "D_I ↑")):
+        columns += measured(name, title, 3, 3)
+    return frame, f"# {TITLE}\n\n{READING}\n\n{render(frame, [*columns, about.note()])}\n"
+
+
+def _line(folder: Path, line: dict[Any, Any], whole: dict[Any, Any]) -> dict[str, Any]:
+    row, split = line["row"], published.splits()[DATASET]
+    result = results.load(folder, DATASET, row)
+    tokens = results.load(folder, DATASET, row, results.SEMANTICS)
+    ours = result.values(split, "miou_ms") if result else None
+    cells: dict[str, Any] = about.about(
+        row, DATASET, split, "resnet101", result, len(result.seeds) if result else 0
+    )
+    cells |= compare("miou_ms", line["miou_cocostuff10k"], ours)
+    if line is whole:
+        cells |= gains("miou_ms", None, None, None, None)
+    else:
+        whole_result = results.load(folder, DATASET, whole["row"])
+        whole_ours = whole_result.values(split, "miou_ms") if whole_result else None
+        cells |= gains("miou_ms", line["miou_cocostuff10k"], whole["miou_cocostuff10k"], ours, whole_ours)
+    for name, metric in TOKENS.items():
+        cells |= compare(name, line[name], tokens.values(split, metric) if tokens and metric else None)
+    cells["note"] = "" if result else about.MISSING
+    return cells

@@ -1,0 +1,68 @@
+"""Our own table: every row of CamVid, on val and test; the paper has no numbers there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sgr.errors import UserError
+
+from . import about, names, results
+from .markdown import Column, number, render
+from .measures import compare, gains
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TITLE = "CamVid"
+READING = (
+    "mIoU in percent, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with horizontal "
+    "flip. Δ = the row minus the plain row of the same head, paired by seed. S_C ↓ lower is better and D_C ↑ "
+    "higher is better (section 4 of the paper), on val. ± is the sample standard deviation over seeds. The "
+    "paper has no numbers for CamVid."
+)
+DATASET = "camvid"
+MEASURES = [(split, scale) for split in ("val", "test") for scale in ("ss", "ms")]
+
+
+def build(folder: Path) -> tuple[pd.DataFrame, str]:
+    """The table's numbers and its Markdown, from results/<profile>. Raises UserError without any result."""
+    import pandas as pd
+
+    rows = sorted(results.rows(folder, DATASET), key=names.order)
+    if not rows:
+        raise UserError(f"{folder / DATASET} holds no result: run `dvc repro table_camvid`")
+    frame = pd.DataFrame([_line(folder, row) for row in rows])
+    frame["parameters"] = frame["parameters"].astype("Int64")
+    columns: list[Column] = [column for column in about.columns() if column[0] != "backbone paper"]
+    for split, scale in MEASURES:
+        key, title = f"{split}_miou_{scale}", f"{split} {scale[0]}.s. ↑"
+        columns += [
+            (title, number(f"{key}_ours", 2, f"{key}_std")),
+            (f"{title} Δ", number(f"{key}_gain_ours", 2, f"{key}_gain_std", signed=True)),
+        ]
+    columns += [
+        ("val S_C ↓", number("semantics_class_ours", 3, "semantics_class_std")),
+        ("val D_C ↑", number("diversity_class_ours", 3, "diversity_class_std")),
+    ]
+    # What only a comparison with the paper fills is no column here.
+    unused = [name for name in frame.columns if "_paper" in name or name.endswith("_difference")]
+    return frame.drop(columns=unused), f"# {TITLE}\n\n{READING}\n\n{render(frame, columns)}\n"
+
+
+def _line(folder: Path, row: str) -> dict[str, Any]:
+    result = results.load(folder, DATASET, row)
+    assert result is not None  # listed by results.rows
+    plain = names.plain(row)
+    base = results.load(folder, DATASET, plain) if plain != row else None
+    tokens = results.load(folder, DATASET, row, results.SEMANTICS)
+    cells: dict[str, Any] = about.about(row, DATASET, "val", "", result, len(result.seeds))
+    cells["split"] = "val, test"
+    for split, scale in MEASURES:
+        key, metric = f"{split}_miou_{scale}", f"miou_{scale}"
+        ours = result.values(split, metric)
+        cells |= compare(key, None, ours)
+        cells |= gains(key, None, None, ours, base.values(split, metric) if base else None)
+    for metric in ("semantics_class", "diversity_class"):
+        cells |= compare(metric, None, tokens.values("val", metric) if tokens else None)
+    return cells

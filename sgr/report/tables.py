@@ -1,0 +1,29 @@
+"""The tables: paper beside ours, as Markdown and CSV."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from sgr.errors import UserError
+from sgr.files import write_bytes
+
+from .markdown import notice
+from .results import profile_folder
+
+TABLES = ("table1", "table2", "table4", "table_camvid")
+
+
+def write_table(profile: str, table: str, results: Path = Path("results")) -> None:
+    """Write results/<profile>/<table>.md and .csv; the CSV file holds every digit.
+
+    Raises:
+        UserError: an unknown table, a missing folder of results or a malformed result.
+    """
+    if table not in TABLES:
+        raise UserError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
+    folder = profile_folder(results, profile)
+    frame, text = import_module(f"sgr.report.{table}").build(folder)
+    csv = frame.to_csv(index=False, lineterminator="\n")
+    write_bytes(folder / f"{table}.csv", csv.encode())
+    write_bytes(folder / f"{table}.md", f"{notice(profile)}\n\n{text}".encode())

@@ -1,0 +1,287 @@
+"""Jobs in-process and in processes of their own: done once, resumed, never half taken for whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from sgr.errors import UserError
+from sgr.files import read_json
+from sgr.launch.cluster import Cluster
+from sgr.launch.executors import run
+from sgr.launch.failure import JobError
+from sgr.launch.snapshot import PACKAGE, snapshot
+from sgr.launch.store import Job, JobStore
+from sgr.launch.worker import main, work
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(PACKAGE.parent)]))
+
+
+@pytest.fixture
+def inline(tmp_path: Path) -> Cluster:
+    return Cluster(executor="inline", jobs=tmp_path / "jobs")
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Cluster:
+    return Cluster(executor="local", jobs=tmp_path / "jobs")
+
+
+def on(executor: str, jobs: Path) -> Cluster:
+    return Cluster.model_validate({"executor": executor, "jobs": jobs})
+
+
+def counting(iterations: int = 5, pause: float = 0, seed: int = 7) -> Job:
+    return Job("fake_jobs:count", {"iterations": iterations, "seed": seed}, {"pause": pause})
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline, "nothing happened for 20 s"
+        time.sleep(0.02)
+
+
+def runs(folder: Path) -> list[str]:
+    path = folder / "runs.txt"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_key_is_that_of_kind_and_spec_alone() -> None:
+    job = Job("train", {"a": 1, "b": [1.5, "x"]}, {"data": "/here"})
+    assert job.key == Job("train", {"b": [1.5, "x"], "a": 1}, {"data": "/there", "loader_workers": 3}).key
+    assert job.key != Job("evaluate", job.spec).key
+    assert job.key != Job("train", {**job.spec, "a": 2}).key
+    assert re.fullmatch("[0-9a-f]{32}", job.key)
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_finishes_once_and_is_taken(executor: str, tmp_path: Path) -> None:
+    cluster = on(executor, tmp_path / "jobs")
+    job = counting()
+    assert run([job, job], cluster) == [cluster.jobs / job.key] * 2
+    (folder,) = run([job], cluster)
+    assert len(runs(folder)) == 1
+    taken = JobStore(cluster.jobs).take(job, ["weights.bin", "metrics/val.json"], tmp_path / "outs")
+    assert [path.read_bytes() for path in taken] == [
+        (folder / name).read_bytes() for name in ("weights.bin", "metrics/val.json")
+    ]
+    taken[0].write_bytes(b"edited")
+    assert JobStore(cluster.jobs).finished(job)
+    record = read_json(folder / "provenance.json")
+    assert record["executor"] == executor and record["attempts"] == 1
+    assert record["device"] == "cpu" and record["images_per_second"] == 1.5
+    assert record["versions"]["torch"] and record["wall_seconds"] >= 0
+    assert "iteration 5/5" in (folder / "log.txt").read_text()
+
+
+def test_inline_and_local_give_the_same_bytes(tmp_path: Path) -> None:
+    found = []
+    for executor in ("inline", "local"):
+        (folder,) = run([counting()], on(executor, tmp_path / executor))
+        found.append((folder / "done.json").read_bytes())
+    assert found[0] == found[1]
+
+
+def test_two_workers_on_one_key_run_it_once(inline: Cluster) -> None:
+    job = counting(iterations=20, pause=0.02)
+    folder = JobStore(inline.jobs).prepare(job, {"executor": "local"})
+    workers = [
+        subprocess.Popen([sys.executable, "-m", "sgr.launch.worker", str(folder)], stdout=subprocess.DEVNULL)
+        for _ in range(3)
+    ]
+    assert [worker.wait(30) for worker in workers] == [0, 0, 0]
+    assert len(runs(folder)) == 1
+
+
+def test_killed_worker_resumes_to_the_same_bytes(local: Cluster, tmp_path: Path) -> None:
+    job = counting(iterations=30, pause=0.03)
+    folder = JobStore(local.jobs).folder(job)
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(run, [job], local)
+        eventually(lambda: "iteration 5/" in (folder / "log.txt").read_text() if runs(folder) else False)
+        os.kill(int(runs(folder)[0].split()[0]), signal.SIGKILL)
+        with pytest.raises(JobError, match=f"{job.key}.*killed by SIGKILL.*log.txt"):
+            running.result(timeout=30)
+    assert not JobStore(local.jobs).finished(job)
+    run([job], local)
+    assert len(runs(folder)) == 2 and not runs(folder)[1].endswith(" from 0")
+    assert read_json(folder / "provenance.json")["attempts"] == 2
+    (whole,) = run([job], Cluster(jobs=tmp_path / "whole"))
+    assert (whole / "done.json").read_bytes() == (folder / "done.json").read_bytes()
+
+
+def launch(job: Job, cluster: Cluster) -> subprocess.Popen[str]:
+    code = (
+        "from pathlib import Path; from sgr.launch.cluster import Cluster; from sgr.launch.store import Job;"
+        "from sgr.launch.executors import run;"
+        f"run([Job({job.kind!r}, {job.spec!r}, {job.where!r})],"
+        f" Cluster(executor={cluster.executor!r}, jobs=Path({str(cluster.jobs)!r})))"
+    )
+    return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
+
+
+def test_local_job_outlives_ctrl_c_and_is_attached_to(local: Cluster) -> None:
+    job = counting(iterations=40, pause=0.05)
+    folder = JobStore(local.jobs).folder(job)
+    stage = launch(job, local)
+    eventually(lambda: runs(folder))
+    stage.send_signal(signal.SIGINT)
+    assert "runs on" in stage.communicate(timeout=20)[1] and stage.returncode == 130
+    assert not JobStore(local.jobs).finished(job)
+    run([job], local)
+    assert len(runs(folder)) == 1
+
+
+def test_inline_job_stops_on_ctrl_c_and_resumes(inline: Cluster) -> None:
+    job = counting(iterations=40, pause=0.05)
+    folder = JobStore(inline.jobs).folder(job)
+    stage = launch(job, inline)
+    eventually(lambda: (folder / "checkpoint.json").exists())
+    stage.send_signal(signal.SIGINT)
+    complaint = stage.communicate(timeout=20)[1]
+    assert stage.returncode == 130 and "resumes" in complaint and "Traceback" not in complaint
+    run([job], inline)
+    assert len(runs(folder)) == 2 and not runs(folder)[1].endswith(" from 0")
+
+
+def test_job_of_a_killed_stage_is_attached_to(inline: Cluster, local: Cluster) -> None:
+    job = counting(iterations=30, pause=0.05)
+    folder = JobStore(inline.jobs).folder(job)
+    stage = launch(job, local)
+    eventually(lambda: runs(folder))
+    stage.kill()
+    stage.communicate()
+    run([job], inline)
+    assert len(runs(folder)) == 1
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_failure_tells_its_traceback_and_is_retried(executor: str, tmp_path: Path) -> None:
+    cluster = on(executor, tmp_path / "jobs")
+    job = Job("fake_jobs:fail", {"n": 1})
+    with pytest.raises(JobError, match=r"ZeroDivisionError: the loss is not a number") as caught:
+        run([job], cluster)
+    folder = JobStore(cluster.jobs).folder(job)
+    assert job.key in str(caught.value) and str(folder / "log.txt") in str(caught.value)
+    assert "ZeroDivisionError" in (folder / "log.txt").read_text()
+    assert not (folder / "done.json").exists()
+    run([Job(job.kind, job.spec, {"mended": True})], cluster)
+    assert JobStore(cluster.jobs).finished(job) and not (folder / "failed.json").exists()
+
+
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_mistake_of_the_user_is_one_sentence(executor: str, tmp_path: Path) -> None:
+    cluster = on(executor, tmp_path / "jobs")
+    with pytest.raises(UserError, match=r"the label 9.png holds 77") as caught:
+        run([Job("fake_jobs:mistake", {})], cluster)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_worker_status_for_a_mistake(inline: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+    store = JobStore(inline.jobs)
+    assert main(store.prepare(Job("fake_jobs:mistake", {}), {"executor": "local"})) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "error: the label 9.png holds 77, which is no class of camvid"
+    ]
+    assert main(store.prepare(Job("trian", {}), {"executor": "local"})) == 2
+    assert "unknown job kind 'trian'" in capsys.readouterr().err
+
+
+def test_artefact_that_was_not_written_is_an_error(inline: Cluster) -> None:
+    job = Job("fake_jobs:lie", {})
+    with pytest.raises(JobError, match=r"weights\.bin"):
+        run([job], inline)
+    assert not JobStore(inline.jobs).finished(job)
+
+
+def test_half_written_is_not_finished(inline: Cluster) -> None:
+    job = counting()
+    store = JobStore(inline.jobs)
+    folder = store.prepare(job, {"executor": "inline"})
+    (folder / "weights.bin").write_bytes(b"hal")
+    (folder / ".done.json.x.aside").write_text("{")
+    assert not store.finished(job)
+    with pytest.raises(UserError, match=r"has not finished"):
+        store.take(job, ["weights.bin"], inline.jobs / "outs")
+    work(folder)
+    assert store.finished(job)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"weights.bin": 3}'])
+def test_damaged_done_is_refused(inline: Cluster, content: str) -> None:
+    (folder,) = run([counting()], inline)
+    (folder / "done.json").write_text(content)
+    with pytest.raises(UserError, match=r"done.json is damaged"):
+        run([counting()], inline)
+
+
+def test_changed_artefact_is_refused_and_can_be_rerun(inline: Cluster, tmp_path: Path) -> None:
+    job, store = counting(), JobStore(inline.jobs)
+    (folder,) = run([job], inline)
+    content = (folder / "weights.bin").read_bytes()
+    (folder / "weights.bin").write_bytes(content[:-1])
+    with pytest.raises(UserError, match=r"weights.bin has \d+ bytes instead of \d+: delete .*done.json"):
+        run([job], inline)
+    (folder / "weights.bin").write_bytes(b"X" + content[1:])
+    with pytest.raises(UserError, match=r"weights.bin changed after its job finished"):
+        store.take(job, ["weights.bin"], tmp_path / "outs")
+    assert not list((tmp_path / "outs").iterdir())
+    (folder / "weights.bin").unlink()
+    with pytest.raises(UserError, match=r"weights.bin is missing"):
+        store.finished(job)
+    (folder / "done.json").unlink()
+    run([job], inline)
+    assert (folder / "weights.bin").read_bytes() == content
+
+
+def test_taking_what_a_job_has_not(inline: Cluster, tmp_path: Path) -> None:
+    run([counting()], inline)
+    with pytest.raises(UserError, match=r"has no curve.csv, it has metrics/val.json, weights.bin"):
+        JobStore(inline.jobs).take(counting(), ["curve.csv"], tmp_path)
+
+
+def test_own_process_runs_the_code_of_its_start(local: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = Job("fake_jobs:surroundings", {"plan": {"threads": 3}})
+    (folder,) = run([job], local)
+    told = read_json(folder / "told.json")
+    assert told["threads"] == "3"
+    assert Path(told["code"]).is_relative_to(local.jobs / "code")
+    assert read_json(folder / "provenance.json")["code"] == Path(told["code"]).parents[1].name
+
+
+def test_snapshot_is_keyed_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "sgr"
+    (package / "launch" / "__pycache__").mkdir(parents=True)
+    (package / "launch" / "__pycache__" / "a.pyc").write_bytes(b"x")
+    (package / "launch" / "a.py").write_text("A = 1\n")
+    monkeypatch.setattr("sgr.launch.snapshot.PACKAGE", package)
+    first = snapshot(tmp_path / "jobs")
+    assert first == snapshot(tmp_path / "jobs")
+    assert [path.name for path in first.rglob("*") if path.is_file()] == ["a.py"]
+    (package / "launch" / "a.py").write_text("A = 2\n")
+    second = snapshot(tmp_path / "jobs")
+    assert second != first and (first / "sgr" / "launch" / "a.py").read_text() == "A = 1\n"
+
+
+def test_launching_needs_no_heavy_import() -> None:
+    code = (
+        "import sys, sgr.launch.executors, sgr.launch.slurm, sgr.launch.worker;"
+        "print([name for name in ('torch', 'submitit', 'numpy') if name in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -1,0 +1,204 @@
+"""Figures: their bytes depend on the numbers alone, and thin input still gives a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from sgr.errors import UserError
+from sgr.report import palette
+from sgr.report.curves import draw_curves, read_curve, smooth, write_curves
+from sgr.report.overlay import heat, on_image, vote
+from sgr.report.tokens import draw_tokens, write_tokens
+
+CLASSES = ("sky", "car", "tree")
+
+
+def write_examples(
+    path: Path, regions: list[int], name: str = "street", more: dict[str, Any] | None = None
+) -> None:
+    """One example a number of regions; the label's left half is sky, the right half car, one row ignored."""
+    arrays: dict[str, Any] = {"count": np.array(len(regions))}
+    for number, count in enumerate(regions):
+        label = np.repeat(np.array([[0] * 20 + [1] * 20], dtype=np.uint8), 30, axis=0)
+        label[0] = 255
+        arrays[f"image_{number}"] = np.full((30, 40, 3), 90, dtype=np.uint8)
+        arrays[f"label_{number}"] = label
+        arrays[f"regions_{number}"] = np.linspace(0, 1, count * 12, dtype=np.float16).reshape(count, 3, 4)
+        arrays[f"name_{number}"] = np.array(f"{name}_{number}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(path, **(arrays | (more or {})))
+
+
+def texts(figure: Figure) -> list[str]:
+    """Every word of a figure: its own texts, its panels' titles and its legend."""
+    legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+    return [t.get_text() for t in figure.texts] + [axes.get_title() for axes in figure.axes] + legends
+
+
+def test_token_figure_is_the_same_bytes_again(tmp_path: Path) -> None:
+    for row in ("camvid-fcn-sgr", "camvid-fcn-glore"):
+        write_examples(tmp_path / "npz" / f"{row}.npz", [2, 3])
+    pictures = []
+    for name in ("one.png", "two.png"):
+        write_tokens(tmp_path / "npz", "camvid", CLASSES, tmp_path / name)
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1]
+    assert b"Software" not in pictures[0]
+
+
+def test_token_figure_shows_classes_and_groups(tmp_path: Path) -> None:
+    from sgr.report.examples import load
+
+    write_examples(tmp_path / "camvid-fcn-sgr.npz", [2, 0])
+    examples = load(tmp_path / "camvid-fcn-sgr.npz")
+    figure = draw_tokens(
+        {"camvid-fcn-sgr": examples, "camvid-fcn-glore": examples}, CLASSES, palette.distinct(3)
+    )
+    words = texts(figure)
+    assert {"SGR", "GloRe", "sky", "car", "ignored", "street_0", "no active region"} <= set(words)
+    assert "tree" not in words  # not in these images
+    assert len(figure.axes) == 2 * 2 + 2 * 2  # image and label of two images, two regions of each row
+
+
+def test_rows_of_two_heads_are_told_apart(tmp_path: Path) -> None:
+    from sgr.report.examples import load
+
+    write_examples(tmp_path / "a.npz", [1])
+    examples = load(tmp_path / "a.npz")
+    figure = draw_tokens({"x-fcn-sgr": examples, "x-deeplabv3-sgr": examples}, CLASSES, palette.distinct(3))
+    assert {"Dil-FCN + SGR", "DeepLabV3 + SGR"} <= set(texts(figure))
+
+
+@pytest.mark.parametrize("regions", [[], [0], [0, 0]])
+def test_nothing_to_show_is_a_sentence(tmp_path: Path, regions: list[int]) -> None:
+    if regions:
+        write_examples(tmp_path / "npz" / "camvid-fcn-sgr.npz", regions)
+    write_tokens(tmp_path / "npz", "camvid", CLASSES, tmp_path / "tokens.png")
+    assert (tmp_path / "tokens.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_rows_must_show_the_same_images(tmp_path: Path) -> None:
+    write_examples(tmp_path / "camvid-fcn-sgr.npz", [1])
+    write_examples(tmp_path / "camvid-fcn-glore.npz", [1], name="field")
+    with pytest.raises(UserError, match="different example images"):
+        write_tokens(tmp_path, "camvid", CLASSES, tmp_path / "tokens.png")
+
+
+@pytest.mark.parametrize(
+    "more", [{"image_0": np.zeros((30, 40, 3))}, {"regions_0": np.full((1, 2, 2), np.nan)}]
+)
+def test_malformed_examples_name_their_file(tmp_path: Path, more: dict[str, Any]) -> None:
+    write_examples(tmp_path / "camvid-fcn-sgr.npz", [1], more=more)
+    with pytest.raises(UserError, match=r"camvid-fcn-sgr\.npz"):
+        write_tokens(tmp_path, "camvid", CLASSES, tmp_path / "tokens.png")
+    (tmp_path / "camvid-fcn-sgr.npz").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(UserError, match=r"camvid-fcn-sgr\.npz"):
+        write_tokens(tmp_path, "camvid", CLASSES, tmp_path / "tokens.png")
+
+
+def test_vote_counts_weight_on_labelled_pixels() -> None:
+    label = np.array([[0, 0, 1, 255]], dtype=np.uint8)
+    weight = np.array([[0.2, 0.2, 0.6, 1.0]], dtype=np.float32)
+    found = vote(label, weight, 3)
+    assert found is not None
+    assert (found.label, found.share) == (1, pytest.approx(0.6))
+    assert vote(label, np.zeros((1, 4), np.float32), 3) is None
+    assert vote(np.full((1, 4), 255, np.uint8), weight, 3) is None
+
+
+def test_region_over_a_padded_image_is_cropped() -> None:
+    region = np.array([[1.0, 0.0], [0.0, 0.0]], dtype=np.float32)
+    # Cells of 2 x 2 pixels over 4 x 4 of which the image is the upper 3 rows.
+    assert on_image(region, (3, 4), (4, 4)).shape == (3, 4)
+    assert np.array_equal(on_image(region, (3, 4), (4, 4)), on_image(region, (4, 4))[:3])
+
+
+def test_heat_leaves_a_region_without_weight_grey() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    picture = heat(image, np.zeros((4, 5), np.float32))
+    assert (picture == picture[..., :1]).all()
+    assert not (heat(image, np.ones((4, 5), np.float32)) == picture).all()
+
+
+def test_colours_of_classes() -> None:
+    assert tuple(palette.palette("cityscapes", 19)[0]) == (128, 64, 128)
+    assert tuple(palette.palette("camvid", 11)[0]) == (128, 128, 128)
+    many = palette.palette("cocostuff10k", 171)
+    assert len({tuple(rgb) for rgb in many.tolist()}) == 171
+    assert np.array_equal(many[:20], palette.palette("ade20k", 20))  # always the same order
+    picture = palette.colour(np.array([[0, 255]], dtype=np.uint8), many)
+    assert tuple(picture[0, 1]) == palette.IGNORED
+
+
+def write_curve(path: Path, seeds: int, iterations: int, terms: tuple[str, ...] = ()) -> None:
+    lines = [",".join(["seed", "iteration", "learning_rate", "loss", *terms])]
+    lines += [
+        ",".join(map(str, [seed, i, 0.1, 2 / (i + 1) + seed, *[0.5 for _ in terms]]))
+        for seed in range(seeds)
+        for i in range(iterations)
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_smooth_is_a_centred_mean() -> None:
+    assert smooth(np.array([0.0, 3.0, 6.0, 3.0]), 3).tolist() == [1.5, 3.0, 4.0, 4.5]
+    assert smooth(np.array([5.0]), 1).tolist() == [5.0]
+
+
+def test_curves_are_the_same_bytes_again(tmp_path: Path) -> None:
+    write_curve(tmp_path / "curves" / "camvid-fcn.csv", 1, 5)
+    write_curve(tmp_path / "curves" / "camvid-fcn-sgr.csv", 2, 5, ("concept_dice",))
+    write_curve(tmp_path / "curves" / "ade20k-fcn.csv", 1, 5)
+    pictures = []
+    for name in ("one.png", "two.png"):
+        write_curves(tmp_path / "curves", "camvid", tmp_path / name)
+        pictures.append((tmp_path / name).read_bytes())
+    assert pictures[0] == pictures[1]
+
+
+def test_a_panel_a_term_and_a_legend_entry_a_row(tmp_path: Path) -> None:
+    write_curve(tmp_path / "a.csv", 1, 5)
+    write_curve(tmp_path / "b.csv", 2, 5, ("segmentation", "concept_dice"))
+    figure = draw_curves(
+        {"x-fcn": read_curve(tmp_path / "a.csv"), "x-fcn-sgr": read_curve(tmp_path / "b.csv")}
+    )
+    assert [axes.get_title(loc="left") for axes in figure.axes] == [
+        "total loss",
+        "segmentation",
+        "concept dice",
+    ]
+    assert all(axes.lines for axes in figure.axes)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "Dil-FCN",
+        "Dil-FCN + SGR (2 seeds)",
+    ]
+
+
+@pytest.mark.parametrize("iterations", [0, 1])
+def test_short_curves(tmp_path: Path, iterations: int) -> None:
+    write_curve(tmp_path / "curves" / "camvid-fcn.csv", 1, iterations)
+    write_curves(tmp_path / "curves", "camvid", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_diverged_iterations_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "camvid-fcn.csv"
+    path.write_text("seed,iteration,learning_rate,loss,dice\n0,0,0.1,2.0,\n0,1,0.1,nan,\n0,2,0.1,inf,\n")
+    figure = draw_curves({"camvid-fcn": read_curve(path)})
+    assert len(figure.axes) == 1
+    assert np.array_equal(np.asarray(figure.axes[0].lines[0].get_ydata()), [2.0])
+
+
+@pytest.mark.parametrize(
+    "text", ["", "seed,iteration\n0,1\n", "seed,iteration,learning_rate,loss\n0,1,0.1,high\n"]
+)
+def test_malformed_curve_names_its_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "camvid-fcn.csv").write_text(text)
+    with pytest.raises(UserError, match=r"camvid-fcn\.csv is not a training curve"):
+        write_curves(tmp_path, "camvid", tmp_path / "curves.png")
