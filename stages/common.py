@@ -84,7 +84,7 @@ def row_inputs(profile: str, plan: dict[str, Any]) -> tuple[dict[str, str], dict
     where = {
         "data": str(data_folder(plan, manifest).absolute()),
         "manifest": str(manifest.absolute()),
-        "loader_workers": workers if workers is not None else min(8, (os.cpu_count() or 1) // 2 - 1),
+        "loader_workers": workers if workers is not None else min(8, (os.cpu_count() or 1) // 4),
         "checkpoint_seconds": cluster.checkpoint_seconds,
     }
     return {"manifest": sha256_file(manifest)}, where

@@ -1,7 +1,7 @@
-"""Side by side timings and peak memory: `python -m tests.bench [projection component concept_loss components training]`.
+"""Timings and peak memory side by side: `python -m tests.bench [SECTION...]`, one of SECTIONS or several.
 
-Rivals take turns (A B A B ...) and medians are compared, so that other load on the machine meets all of them. Peak
-memory is what a step adds to the resident set of a fresh process that holds the module and its input.
+Rivals take turns (A B A B ...) and medians are compared, so that other load on the machine meets all of them.
+Peak memory is what a step adds to the resident set of a fresh process that holds the module and its input.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import ctypes
 import gc
 import io
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -120,7 +119,7 @@ def _forget(module: torch.nn.Module, x: Tensor) -> None:
     x.grad = None
 
 
-STEPS: dict[str, Callable[..., Callable[[], None]]] = {"projection": projection_step, "component": component_step}
+STEPS = {"projection": projection_step, "component": component_step}
 
 
 def peak(section: str, kind: str) -> float:
@@ -139,7 +138,10 @@ def print_peak(section: str, kind: str) -> None:
         clear.write("5")  # forget the highest resident set so far
     before = psutil.Process().memory_info().rss
     step()
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 2**20)
+    # not ru_maxrss, which a process inherits from the one that started it
+    with open("/proc/self/status") as status:
+        highest = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    print(highest / 2**10 - before / 2**20)
 
 
 def projection() -> None:
@@ -184,7 +186,7 @@ def small_network() -> tuple[Any, dict[str, Tensor]]:
     return network, {"image": image, "label": label, "components": connected_components(label)}
 
 
-WEIGHTS = {name: 1.0 for name in ("segmentation", "concept_focal", "concept_dice", "concept_cosine")}
+WEIGHTS = dict.fromkeys(("segmentation", "concept_focal", "concept_dice", "concept_cosine"), 1.0)
 
 
 def plain_steps(network: Any, optimizer: torch.optim.Optimizer, batches: list[dict[str, Tensor]]) -> None:
@@ -269,7 +271,7 @@ def blobs(size: tuple[int, int], classes: int, seed: int) -> np.ndarray[Any, np.
 
 
 def training() -> None:
-    """Images per second of the project's loop against a plain one, over the same network and batches in memory."""
+    """Images per second of the project's loop against a plain one: same network, same batches."""
     from torch.optim.lr_scheduler import LambdaLR
 
     from sgr.training.loop import fit

@@ -1,7 +1,7 @@
 """Slow references for the mathematics, in float64 and in loops, written from the paper's formulas.
 
-Nothing here shares code with `sgr`: a parameter is a numpy array under the name of the paper's symbol. Sizes are those
-of a test, so that a loop over pixels, concepts and components can be read beside the equation it spells out.
+Nothing here shares code with `sgr`. Sizes are those of a test, so that a loop over pixels, concepts and
+components can be read beside the equation it spells out.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def convolve(x: Array, weight: Array, bias: Array | None) -> Array:
     out = np.zeros((len(weight), *x.shape[1:]))
     for o, h, w in np.ndindex(*out.shape):
         out[o, h, w] = sum(weight[o, c, 0, 0] * x[c, h, w] for c in range(len(x)))
-        out[o, h, w] += 0 if bias is None else bias[o]
+        if bias is not None:
+            out[o, h, w] += bias[o]
     return out
 
 
@@ -57,14 +58,14 @@ def sigmoid(x: Array) -> Array:
 
 def centroid(region: Array) -> tuple[float, float]:
     """Eq. 4: (H,W) -> x and y, cells counted from 1; a vanished region is at 0."""
-    x = y = area = 0.0
+    x, y, area = 0.0, 0.0, 0.0
     for h, w in np.ndindex(*region.shape):
         x, y, area = x + (w + 1) * region[h, w], y + (h + 1) * region[h, w], area + region[h, w]
     return x / max(area, EDGE), y / max(area, EDGE)
 
 
 def transformer(tokens: Array, p: dict[str, Array], layers: int, heads: int) -> Array:
-    """Encoder of Vaswani et al. (2017), section 3: (K,D) -> (K,D). Parameters under the names of nn.TransformerEncoder."""
+    """Encoder of Vaswani et al. (2017), section 3: (K,D) -> (K,D), p as nn.TransformerEncoder names it."""
     for layer in range(layers):
         q = {
             name[len(f"layers.{layer}.") :]: v for name, v in p.items() if name.startswith(f"layers.{layer}.")
@@ -181,20 +182,31 @@ def glore(x: Array, p: dict[str, Array], training: bool = False) -> tuple[Array,
     return x + branch, np.array(signed), np.array(states)
 
 
-def focal(p: Array, mask: Array, alpha: float = 0.25, gamma: float = 2.0, edge: float = 0.0) -> float:
-    """RetinaNet's focal loss of the probabilities p against a binary mask, (N,) both, a mean over cells."""
+def focal(
+    p: Array,
+    mask: Array,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    edge: float = 0.0,
+    log_off: Array | None = None,
+) -> float:
+    """RetinaNet's focal loss of the probabilities p against a binary mask, (N,) both, a mean over cells.
+
+    log_off is log(1 - p) where it is known better than from p.
+    """
     total = 0.0
-    for probability, inside in zip(p, mask, strict=True):
+    for n, inside in enumerate(mask):
         if inside:
-            total -= alpha * (1 - probability) ** gamma * math.log(max(probability, edge))
+            total -= alpha * (1 - p[n]) ** gamma * math.log(max(p[n], edge))
         else:
-            total -= (1 - alpha) * probability**gamma * math.log(max(1 - probability, edge))
+            off = math.log(max(1 - p[n], edge)) if log_off is None else log_off[n]
+            total -= (1 - alpha) * p[n] ** gamma * off
     return total / len(p)
 
 
 def dice(p: Array, mask: Array) -> float:
     """1 - (2 sum(pm) + 1) / (sum p + sum m + 1)."""
-    return 1 - (2 * sum(p * mask) + 1) / (sum(p) + sum(mask) + 1)
+    return float(1 - (2 * sum(p * mask) + 1) / (sum(p) + sum(mask) + 1))
 
 
 def cost(logits: Array, masks: Array, rho: float = 1.0, alpha: float = 0.25, gamma: float = 2.0) -> Array:
@@ -223,7 +235,7 @@ def match(costs: Array, L: int) -> Array:
 
 
 def components_at(components: Array, h: int, w: int, L: int) -> Array:
-    """Masks of the L largest components at feature resolution, nearest cell, largest first: (H,W) -> (C, h*w)."""
+    """Masks of the L largest components by nearest cell, largest first: (H,W) -> (C, h*w)."""
     H, W = components.shape
     small = np.zeros((h, w), dtype=int)
     for y, x in np.ndindex(h, w):
@@ -249,7 +261,7 @@ def concept_terms(
     gamma: float = 2.0,
     union: str = "sum",
 ) -> dict[str, float]:
-    """Terms of Eq. 6 of a batch: logits (B,K,h,w), components (B,H,W); a mean over components and over ordered pairs."""
+    """Terms of Eq. 6, means over the components or ordered pairs of a batch: (B,K,h,w), (B,H,W)."""
     focals, dices, cosines = [], [], []
     B, K, h, w = logits.shape
     for b in range(B):
@@ -260,10 +272,11 @@ def concept_terms(
         for j, mask in enumerate(masks):
             own = [i for i in range(K) if matched[i] == j]
             if union == "sum":
-                joined = np.minimum(np.sum([regions[i] for i in own], axis=0), 1)
-            else:
+                joined, log_off = np.minimum(np.sum([regions[i] for i in own], axis=0), 1), None
+            else:  # 1 - prod (1 - p), and log (1 - p) = -log (1 + exp x)
                 joined = 1 - np.prod([1 - regions[i] for i in own], axis=0)
-            focals.append(focal(joined, mask, alpha, gamma, EDGE))
+                log_off = -np.sum([np.logaddexp(0, flat[i]) for i in own], axis=0)
+            focals.append(focal(joined, mask, alpha, gamma, EDGE, log_off))
             dices.append(dice(joined, mask))
             cosines += [cosine(regions[i], regions[k]) for i in own for k in own if i != k]
     terms = {"focal": focals, "dice": dices, "cosine": cosines}
@@ -271,7 +284,7 @@ def concept_terms(
 
 
 def semantics(regions: Array, labels: Array, bins: int, ignore_index: int = 255) -> tuple[float, float]:
-    """Section 4 for one image: regions (K,h,w), labels (H,W) -> S (base 10) and D (variance summed over bins)."""
+    """Section 4 for one image: (K,h,w), (H,W) -> S in base 10, D as variance summed over bins."""
     K, h, w = regions.shape
     H, W = labels.shape
     pixels_of = np.zeros((h, w))

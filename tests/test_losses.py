@@ -74,7 +74,12 @@ CASES = {
 def test_equation_6(case: str, union: str) -> None:
     x, components, L = CASES[case]
     agrees(x, components, L, union=union)
-    agrees(x.float(), components.to(torch.int32), L, 1e-5, union=union)
+    # float32 knows 1 - p of a nearly saturated sum to a few digits only
+    agrees(x.float(), components.to(torch.int32), L, 2e-3 if union == "sum" else 1e-5, union=union)
+
+
+def test_equation_6_in_float32() -> None:
+    agrees(logits(2, 6, 4, 5, scale=0.5).float() - 2, blocks(2, 13, 17, 3), 6, 1e-5)
 
 
 @UNIONS
@@ -107,7 +112,6 @@ def test_cosine_of_vanished_regions(logit: float, dtype: torch.dtype) -> None:
     x[:, 0] = logit
     components = torch.ones(1, 9, 9, dtype=torch.int64)
     cosine = ConceptLoss(4).terms(x, components)["cosine"].item()
-    pairs = torch.corrcoef  # noqa: F841
     regions = x[0].flatten(1).double().sigmoid().numpy()
     alive = [reference.cosine(regions[i], regions[k]) for i in range(1, 4) for k in range(1, 4) if i != k]
     whole = [reference.cosine(regions[i], regions[k]) for i in range(4) for k in range(4) if i != k]
@@ -127,8 +131,9 @@ def test_union_that_is_the_component_costs_nothing() -> None:
     """Two halves of one component: each alone is wrong, their union is right."""
     components = torch.tensor([[[1, 1, 0]]])
     halves = torch.tensor([[[[40.0, -40, -40]], [[-40, 40, -40]]]])
-    for union in ("sum", "probabilistic"):
-        terms = ConceptLoss(2, union=union).terms(halves, components)  # type: ignore[arg-type]
+    unions: list[Any] = ["sum", "probabilistic"]
+    for union in unions:
+        terms = ConceptLoss(2, union=union).terms(halves, components)
         for name, value in terms.items():
             assert value.item() == pytest.approx(0, abs=1e-5), name
 
@@ -190,8 +195,7 @@ def test_order_of_concepts_and_numbers_of_components_are_free() -> None:
 @pytest.mark.parametrize("axis", [2, 3])
 def test_mirrored_images(axis: int) -> None:
     x, components = logits(2, 6, 4, 5), blocks(2, 16, 20, 3)
-    mirrored = ConceptLoss(5)(x.flip(axis), components.flip(axis - 1))
-    # cells have an even number of pixels, so that the pixel under a centre moves by one: blocks that fit a cell do not
+    # mirroring moves the pixel under a centre of 4 by one: components that fill their cells do not care
     cells = components[:, ::4, ::4].repeat_interleave(4, 1).repeat_interleave(4, 2)
     mirrored = ConceptLoss(5)(x.flip(axis), cells.flip(axis - 1))
     torch.testing.assert_close(mirrored, ConceptLoss(5)(x, cells), rtol=1e-10, atol=1e-10)
@@ -239,18 +243,21 @@ def test_logits_that_are_not_finite() -> None:
 
 
 @UNIONS
-def test_pinned_output(union: str) -> None:
+def test_pinned_output(union: Any) -> None:
     """Fixed logits, fixed components: the numbers may only change on purpose."""
     x = torch.linspace(-6, 6, 5 * 16, dtype=torch.float64).mul(3).sin().mul(3).view(1, 5, 4, 4)
     components = torch.zeros(1, 8, 8, dtype=torch.int64)
     components[:, :4, :5], components[:, 5:, 3:] = 1, 2
-    terms = ConceptLoss(4, union=union).terms(x, components)  # type: ignore[arg-type]
+    terms = ConceptLoss(4, union=union).terms(x, components)
     torch.testing.assert_close(
         torch.stack([*terms.values()]), torch.tensor(PINNED[union]).double(), rtol=1e-7, atol=0
     )
 
 
-PINNED = {"sum": [0.0, 0.0, 0.0], "probabilistic": [0.0, 0.0, 0.0]}
+PINNED = {
+    "sum": [1.9927442328206126, 0.433148606459419, 0.7045863038685786],
+    "probabilistic": [0.7586902378922882, 0.42803052380714546, 0.7045863038685786],
+}
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

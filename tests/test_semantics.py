@@ -53,7 +53,7 @@ def test_regions_all_zero_are_left_out() -> None:
 
 
 def test_entropy_by_hand() -> None:
-    """A region over two classes in equal parts has entropy log 2, one over a single class none, in base 10."""
+    """Over two classes in equal parts log 2, over a single class none, in base 10."""
     labels = torch.tensor([[[0, 1]]])
     both, one = torch.tensor([[[[1.0, 1.0]]]]), torch.tensor([[[[1.0, 0.0]]]])
     assert token_semantics(both, labels, 2).semantics.item() == pytest.approx(math.log10(2))

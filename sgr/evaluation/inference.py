@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sgr.models.network import Network, Output
+from sgr.models.network import Network
 
 
 def padded(images: Tensor, stride: int) -> Tensor:
@@ -24,12 +24,6 @@ def resized(images: Tensor, scale: float) -> Tensor:
     return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
-def run(network: Network, images: Tensor, scale: float) -> tuple[Output, Tensor]:
-    """The network's output on the resized, padded images, and those images."""
-    inputs = padded(resized(images, scale), network.backbone.stride)
-    return network(inputs), inputs
-
-
 def scores(network: Network, images: Tensor, size: tuple[int, int], scale: float, flip: bool) -> Tensor:
     """Class probabilities (B, classes, *size) at one scale, averaged with the mirrored image where `flip`.
 
@@ -40,18 +34,17 @@ def scores(network: Network, images: Tensor, size: tuple[int, int], scale: float
         scale: of the input, relative to the image.
         flip: also run the mirrored images.
     """
-    height, width = resized(images[:, :, :, :], scale).shape[2:]
-    views = [images, images.flip(3)] if flip else [images]
-    total: Tensor | None = None
-    for index, view in enumerate(views):
-        output, inputs = run(network, view, scale)
-        here = network.scores(output, (inputs.shape[2], inputs.shape[3]))[:, :, :height, :width]
-        if (height, width) != size:
-            here = F.interpolate(here, size, mode="bilinear", align_corners=False)
-        here = here.flip(3) if index else here
-        total = here if total is None else total + here
-    assert total is not None
-    return total / len(views)
+    views = torch.cat([images, images.flip(3)]) if flip else images
+    small = resized(views, scale)
+    height, width = small.shape[2:]
+    inputs = padded(small, network.backbone.stride)
+    found = network.scores(network(inputs), (inputs.shape[2], inputs.shape[3]))[:, :, :height, :width]
+    if flip:
+        plain, mirrored = found.chunk(2)
+        found = (plain + mirrored.flip(3)) / 2
+    if (height, width) == size:
+        return found
+    return F.interpolate(found, size, mode="bilinear", align_corners=False)
 
 
 @torch.inference_mode()

@@ -17,7 +17,7 @@ from sgr import data
 from sgr.data.files import IGNORE
 from sgr.data.manifest import check
 from sgr.device import measured, reproducible
-from sgr.evaluation.inference import run
+from sgr.evaluation.inference import padded, resized
 from sgr.evaluation.trained import evaluation_loader, trained_network
 from sgr.files import read_json, write_bytes, write_json
 from sgr.semantics import token_semantics
@@ -83,11 +83,13 @@ def image_regions(network: Any, image: Tensor, label: Tensor, resize: float) -> 
 
     The image is padded to a multiple of the stride; pixels of the label map beyond the image are unlabelled.
     """
-    output, inputs = run(network, image, resize)
+    inputs = padded(resized(image, resize), network.backbone.stride)
     H, W = label.shape[1:]
     # the padded input covers this many pixels of the label map
     height, width = (round(inputs.shape[2] / resize), round(inputs.shape[3] / resize))
-    return network.regions(output), F.pad(label, (0, max(0, width - W), 0, max(0, height - H)), value=IGNORE)
+    return network.regions(network(inputs)), F.pad(
+        label, (0, max(0, width - W), 0, max(0, height - H)), value=IGNORE
+    )
 
 
 def most_active(regions: Tensor) -> Tensor:

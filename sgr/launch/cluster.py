@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "data": "SGR_DATA",
     "weights": "SGR_WEIGHTS",
     "jobs": "SGR_JOBS",
+    "max_jobs": "SGR_MAX_JOBS",
     "checkpoint_seconds": "SGR_CHECKPOINT_SECONDS",
 }
 
@@ -47,6 +48,7 @@ class Cluster(BaseModel):
     weights: Path | None = None
     jobs: Path = Path("jobs")
     loader_workers: int | None = Field(default=None, ge=0)
+    max_jobs: int = Field(default=1, ge=1)
     checkpoint_seconds: float = Field(default=120, ge=0)
     slurm: Slurm = Slurm()
 

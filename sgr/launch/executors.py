@@ -15,7 +15,7 @@ from sgr.launch.store import Job, JobStore
 def run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
     """Folders of the finished jobs, in order; artefacts leave them by `JobStore.take`.
 
-    On SLURM all jobs are submitted at once; `inline` and `local` run one at a time. Raises UserError if a job
+    On SLURM all jobs are submitted at once; `local` runs `max_jobs` side by side, `inline` one at a time. Raises UserError if a job
     cannot start and JobError for the first that fails. After Ctrl-C the process exits with status 130: an
     inline job has stopped, the others run on. In each case the same call attaches or resumes.
     """
@@ -39,7 +39,8 @@ def _run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
         elif cluster.executor == "inline":
             processes.inline(store, job)
         elif cluster.executor == "local":
-            processes.local(store, job)
+            idle = [job for job in unfinished if not is_running(store.folder(job))]
+            processes.local(store, idle, cluster.max_jobs)
     return [store.folder(job) for job in jobs]
 
 

@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from sgr.launch.cluster import main_root
 from sgr.launch.failure import failure, interrupted
 from sgr.launch.locks import is_running
-from sgr.launch.progress import Progress, last_line, progress
+from sgr.launch.progress import last_line, progress
 from sgr.launch.provenance import launched
 from sgr.launch.snapshot import environment, snapshot
 from sgr.launch.store import Job, JobStore, is_finished
@@ -31,12 +31,33 @@ def inline(store: JobStore, job: Job) -> None:
         raise failure(folder, f"stopped: {error}") from error
 
 
-def local(store: JobStore, job: Job) -> None:
-    """Run the job in a session of its own, which outlives this one. Raises JobError if it fails."""
+def local(store: JobStore, jobs: Sequence[Job], at_once: int) -> None:
+    """Run each job in a session of its own, which outlives this one, `at_once` side by side.
+
+    Raises JobError for the first that fails; the others run on.
+    """
+    waiting, running = list(jobs), dict[Path, subprocess.Popen[bytes]]()
+    try:
+        with progress() as show:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    job = waiting.pop(0)
+                    running[store.folder(job)] = _start(store, job)
+                time.sleep(POLL_SECONDS)
+                show(" | ".join(_newest(folder) for folder in running))
+                for folder in [folder for folder, process in running.items() if process.poll() is not None]:
+                    status = running.pop(folder).returncode
+                    if not is_finished(folder):
+                        raise failure(folder, _ending(status))
+    except KeyboardInterrupt:
+        raise _runs_on(list(running)) from None
+
+
+def _start(store: JobStore, job: Job) -> subprocess.Popen[bytes]:
     code = snapshot(store.root)
     folder = store.prepare(job, launched("local", code))
     with open(folder / "log.txt", "ab") as log:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             [sys.executable, "-m", "sgr.launch.worker", str(folder)],
             cwd=main_root(),
             env={**os.environ, **environment(code, job.threads)},
@@ -45,9 +66,6 @@ def local(store: JobStore, job: Job) -> None:
             stderr=log,
             start_new_session=True,
         )
-    _watch(folder, lambda: process.poll() is None)
-    if not is_finished(folder):
-        raise failure(folder, _ending(process.returncode))
 
 
 def attach(folder: Path) -> None:
@@ -55,27 +73,25 @@ def attach(folder: Path) -> None:
 
     Returns without a result if that process died: the job is then free to be started again.
     """
-    _watch(folder, lambda: is_running(folder))
+    try:
+        with progress() as show:
+            while is_running(folder):
+                show(_newest(folder))
+                time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        raise _runs_on([folder]) from None
     if not is_finished(folder) and (folder / "failed.json").exists():
         raise failure(folder, "failed")
 
 
-def _watch(folder: Path, running: Callable[[], bool]) -> None:
-    try:
-        with progress() as show:
-            while running():
-                _show(show, folder)
-                time.sleep(POLL_SECONDS)
-            _show(show, folder)
-    except KeyboardInterrupt:
-        raise interrupted(
-            f"job {folder.name} runs on: run the command again to attach to it, its log is {folder}/log.txt"
-        ) from None
+def _newest(folder: Path) -> str:
+    return f"{folder.name[:8]} {last_line(folder / 'log.txt')}"
 
 
-def _show(show: Progress, folder: Path) -> None:
-    if line := last_line(folder / "log.txt"):
-        show(f"{folder.name[:8]} {line}")
+def _runs_on(folders: list[Path]) -> SystemExit:
+    names = ", ".join(folder.name for folder in folders)
+    logs = " ".join(f"{folder}/log.txt" for folder in folders)
+    return interrupted(f"{names}: runs on; run the command again to attach, the log is {logs}")
 
 
 def _ending(status: int) -> str:

@@ -1,0 +1,165 @@
+"""params.yaml: each mistake is one sentence that names the key or the row and what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sgr.config import load
+from sgr.errors import UserError
+from sgr.plan import entries
+from tests.scratch import ROOT, checked
+
+ROW = "rows.camvid-fcn-sgr"
+
+
+def complaint(folder: Path, changes: dict[str, Any]) -> str:
+    """The one sentence that the stage plan says to changed parameters."""
+    with pytest.raises(UserError) as caught:
+        entries(checked(folder, changes), ROOT)
+    sentence = str(caught.value)
+    assert len(sentence.splitlines()) == 1 and sentence.startswith("params.yaml: ")
+    return sentence
+
+
+@pytest.mark.parametrize("profile", ["mini", "small", "paper"])
+def test_good_file(profile: str, tmp_path: Path) -> None:
+    params = checked(tmp_path, {"profile": profile})
+    assert params.chosen == params.profiles[profile]
+    assert entries(params, ROOT)
+
+
+WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"sgr.K": 0}, ("sgr.K", "greater than or equal to 1", "0")),
+    ({f"{ROW}.sgr": {"K": 0}}, (f"{ROW}.sgr.K", "greater than or equal to 1")),
+    ({"profiles.paper.sgr.K": -3}, ("profiles.paper.sgr.K", "greater than or equal to 1", "-3")),
+    ({"glore.K": 0}, ("glore.K", "greater than or equal to 1")),
+    ({"sgr.K": "many"}, ("sgr.K", "integer", "many")),
+    ({"sgr.K": 2.5}, ("sgr.K", "integer", "2.5")),
+    ({"sgr.beta": -1}, ("sgr.beta", "greater than or equal to 0", "-1")),
+    ({"sgr.reasoning": "mlp"}, ("sgr.reasoning", "'transformer' or 'graph'", "mlp")),
+    ({"sgr.xy_embedding": "perhaps"}, ("sgr.xy_embedding", "boolean", "perhaps")),
+    ({"inference.scales": []}, ("inference.scales", "at least 1")),
+    ({"profiles.mini.seeds": []}, ("profiles.mini.seeds", "at least 1")),
+    ({"profiles.mini.seeds": [-1]}, ("profiles.mini.seeds", "greater than or equal to 0", "-1")),
+    ({"profiles.mini.seeds": [0, 0]}, ("profiles.mini.seeds", "twice")),
+    ({"profiles.mini.training.crop": [96]}, ("profiles.mini.training.crop",)),
+    ({"profiles.mini.training.learning_rate": float("inf")}, ("learning_rate", "finite")),
+    ({"profiles.mini.stride": 12}, ("profiles.mini.stride", "8, 16 or 32", "12")),
+    ({"profiles.mini.generated": ...}, ("profiles.mini", "data: generated needs a section 'generated'")),
+    ({"profiles.mini.generated.images.test": ...}, ("profiles.mini.generated.images.test", "required")),
+    ({"profile": "huge"}, ("profile 'huge'", "mini, small, paper")),
+    (
+        {f"{ROW}.dataset": "camvit"},
+        ("camvid-fcn-sgr", "'camvit'", "cityscapes, ade20k, cocostuff10k, camvid"),
+    ),
+    ({f"{ROW}.dataset": ...}, (f"{ROW}.dataset", "required")),
+    ({f"{ROW}.family": "fnc"}, (f"{ROW}.family", "'fcn' or 'deeplabv3'", "fnc")),
+    ({f"{ROW}.component": "srg"}, (f"{ROW}.component", "'sgr'", "srg")),
+    (
+        {"profiles.paper.datasets.camvit": {"iterations": 5}},
+        ("profiles.paper.datasets", "'camvit'", "cityscapes, ade20k, cocostuff10k, camvid"),
+    ),
+    ({"components": ...}, ("components", "required")),
+    ({"rows": ...}, ("rows", "required")),
+    ({"sgr": None}, ("sgr", "SGRSettings")),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), WRONG, ids=[str(changes) for changes, _ in WRONG])
+def test_wrong_value(changes: dict[str, Any], words: tuple[str, ...], tmp_path: Path) -> None:
+    sentence = complaint(tmp_path, changes)
+    assert [word for word in words if word not in sentence] == [], sentence
+
+
+@pytest.mark.parametrize(
+    ("key", "right"),
+    [
+        ("colour", "profiles"),
+        ("sgr.k", "heads"),
+        ("glore.heads", "K, D"),
+        ("components.closing", "min_share"),
+        ("augmentation.rotate", "flip"),
+        ("inference.scale", "scales"),
+        ("datasets.camvid.val", "evaluate"),
+        ("profiles.paper.gpus", "threads"),
+        ("profiles.mini.sgr.gama", "gamma"),
+        ("profiles.mini.training.lr", "learning_rate"),
+        ("profiles.mini.generated.count", "images"),
+        ("profiles.mini.generated.images.val", "test"),
+        ("profiles.paper.datasets.ade20k.epochs", "iterations"),
+        (f"{ROW}.head", "family"),
+        (f"{ROW}.sgr.gama", "gamma"),
+        (f"{ROW}.training.batch", "batch_size"),
+    ],
+)
+def test_unknown_key(key: str, right: str, tmp_path: Path) -> None:
+    sentence = complaint(tmp_path, {key: 1})
+    assert f"{key}: unknown key" in sentence
+    assert right in sentence, "the known keys are what would be right"
+
+
+LARGER_L = {
+    "everywhere": ({"sgr.K": 8, "sgr.L": 9}, "L = 9", "K = 8"),
+    "in the profile": ({"profiles.mini.sgr.L": 33}, "L = 33", "K = 32"),
+    "in a row": ({f"{ROW}.sgr": {"L": 40}}, "L = 40", "K = 32"),
+    "a row's K below the profile's L": ({f"{ROW}.sgr": {"K": 4}}, "L = 16", "K = 4"),
+}
+
+
+@pytest.mark.parametrize("where", LARGER_L)
+def test_more_active_concepts_than_concepts(where: str, tmp_path: Path) -> None:
+    changes, active, concepts = LARGER_L[where]
+    sentence = complaint(tmp_path, changes)
+    assert "row " in sentence and active in sentence and concepts in sentence
+    if "row" in where:
+        assert "row camvid-fcn-sgr:" in sentence
+
+
+def test_heads_must_divide_the_width(tmp_path: Path) -> None:
+    sentence = complaint(tmp_path, {f"{ROW}.sgr": {"heads": 5}})
+    assert "row camvid-fcn-sgr: sgr.heads = 5 must divide sgr.D = 64" in sentence
+    # a graph convolution has no heads
+    entries(checked(tmp_path, {f"{ROW}.sgr": {"heads": 5, "reasoning": "graph"}}), ROOT)
+
+
+def test_parts_must_divide_the_batch(tmp_path: Path) -> None:
+    sentence = complaint(tmp_path, {f"{ROW}.training": {"accumulate": 3}})
+    assert "row camvid-fcn-sgr: batch_size = 8 must be a multiple of accumulate = 3" in sentence
+
+
+def test_setting_that_nobody_makes(tmp_path: Path) -> None:
+    sentence = complaint(tmp_path, {"profiles.mini.sgr.D": ...})
+    assert "sgr.D is set neither by the row nor by the profile" in sentence
+    sentence = complaint(tmp_path, {"profiles.mini.training.crop": ...})
+    assert "training.crop is set neither" in sentence
+
+
+def test_one_row_says_another_value(tmp_path: Path) -> None:
+    found = entries(checked(tmp_path, {"sgr.K": 40, f"{ROW}.sgr": {"K": 48}}), ROOT)
+    assert found["train/camvid-fcn-sgr"]["network"]["component"]["K"] == 48
+    assert found["train/camvid-fcn-sgr-no-cosine"]["network"]["component"]["K"] == 40
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"sgr: {K: 3\nrows: [", "not valid YAML"),
+        (b"", "valid dictionary"),
+        (b"- a\n- b\n", "valid dictionary"),
+        (b"profile: \xff\xfe\n", "not valid YAML"),
+    ],
+    ids=["syntax", "empty", "list", "not UTF-8"],
+)
+def test_no_parameters_in_the_file(content: bytes, words: str, tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        load(tmp_path / "params.yaml")
+    assert len(str(caught.value).splitlines()) == 1 and "params.yaml" in str(caught.value)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"params\.yaml: no such file"):
+        load(tmp_path / "params.yaml")

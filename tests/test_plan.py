@@ -1,0 +1,236 @@
+"""The plan: a row's entries change exactly when its own settings or its own code do."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sgr.config import Params
+from sgr.errors import UserError
+from sgr.plan import Entry, Sources, entries
+from tests.scratch import ROOT, checked
+
+STAGES = ("train", "evaluate", "semantics")
+OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
+
+
+@pytest.fixture(scope="module")
+def params(tmp_path_factory: pytest.TempPathFactory) -> Params:
+    return checked(tmp_path_factory.mktemp("params"))
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A copy of what the plan hashes, free to be edited."""
+    shutil.copytree(ROOT / "sgr", tmp_path / "sgr", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.txt", tmp_path)
+    return tmp_path
+
+
+def changed(before: dict[str, Entry], after: dict[str, Entry]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {key for key in before if before[key] != after[key]}
+
+
+def of_rows(params: Params, wanted: Any) -> set[str]:
+    """The entries of the rows for which `wanted(row)` holds."""
+    return {
+        f"{stage}/{name}"
+        for name, row in params.rows.items()
+        for stage in (STAGES if row.component != "none" else STAGES[:2])
+        if wanted(row)
+    }
+
+
+@pytest.mark.parametrize("profile", ["mini", "small", "paper"])
+def test_entries_of_everything(profile: str, tmp_path: Path) -> None:
+    params = checked(tmp_path, {"profile": profile})
+    found = entries(params, ROOT)
+    datasets = {f"{stage}/{name}" for stage in ("download", "components") for name in params.datasets}
+    backbones = {f"weights/{row.backbone}" for row in params.rows.values()}
+    assert found.keys() == datasets | backbones | of_rows(params, lambda row: True)
+    for key, entry in found.items():
+        assert entry["code"] and entry["libraries"]["torch"], key
+        assert all((ROOT / path).is_file() for path in entry["code"]), key
+
+
+def test_same_parameters_same_entries(params: Params) -> None:
+    assert entries(params, ROOT) == entries(params, ROOT)
+
+
+def test_K_touches_the_sgr_rows_that_do_not_set_it(tmp_path: Path) -> None:
+    own = {f"rows.{OWN_K}.sgr": {"gamma": 0.0, "K": 24}}
+    before, after = checked(tmp_path, own), checked(tmp_path, {**own, "sgr.K": 20})
+    expected = of_rows(after, lambda row: row.component == "sgr" and row != after.rows[OWN_K])
+    assert f"train/{OWN_K}" not in expected and len(expected) > 10
+    assert changed(entries(before, ROOT), entries(after, ROOT)) == expected
+
+
+def test_a_rows_own_K_touches_that_row(params: Params, tmp_path: Path) -> None:
+    after = checked(tmp_path, {"rows.camvid-fcn-sgr.sgr": {"K": 24}})
+    expected = {f"{stage}/camvid-fcn-sgr" for stage in STAGES}
+    assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
+
+
+def test_weight_of_a_loss_touches_training_alone(params: Params, tmp_path: Path) -> None:
+    after = checked(tmp_path, {"sgr.rho": 0.5})
+    expected = {
+        f"train/{name}" for name, row in after.rows.items() if row.component == "sgr" and row.sgr.beta != 0
+    }
+    assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
+
+
+def test_glore_K_touches_glore_rows(params: Params, tmp_path: Path) -> None:
+    after = checked(tmp_path, {"glore.K": 20})
+    expected = of_rows(after, lambda row: row.component == "glore")
+    assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
+
+
+def test_another_profile_in_the_file_touches_nothing(params: Params, tmp_path: Path) -> None:
+    after = checked(tmp_path, {"profiles.paper.training.iterations": 7, "profiles.small.sgr.K": 48})
+    assert changed(entries(params, ROOT), entries(after, ROOT)) == set()
+
+
+def test_inference_touches_evaluation_alone(params: Params, tmp_path: Path) -> None:
+    after = checked(tmp_path, {"inference.flip": False})
+    assert changed(entries(params, ROOT), entries(after, ROOT)) == {
+        f"evaluate/{name}" for name in params.rows
+    }
+
+
+def is_sgr(row: Any) -> bool:
+    return bool(row.component == "sgr")
+
+
+# edited file -> the entries that it changes, of all (key, row or None)
+EDITS: dict[str, Any] = {
+    "sgr/models/deeplabv3.py": lambda stage, row: row and row.family == "deeplabv3",
+    "sgr/models/fcn.py": lambda stage, row: row and row.family == "fcn",
+    "sgr/models/network.py": lambda stage, row: row,
+    "sgr/models/backbone.py": lambda stage, row: row or stage == "weights",
+    "sgr/glore.py": lambda stage, row: row and row.component == "glore",
+    "sgr/component.py": lambda stage, row: row and is_sgr(row),
+    "sgr/reasoning.py": lambda stage, row: row and is_sgr(row),
+    "sgr/losses.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
+    "sgr/matching.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
+    "sgr/semantics.py": lambda stage, row: stage == "semantics",
+    "sgr/connected.py": lambda stage, row: stage == "components",
+    "sgr/training/loop.py": lambda stage, row: stage == "train",
+    "sgr/evaluation/miou.py": lambda stage, row: stage == "evaluate",
+    "sgr/data/painter.py": lambda stage, row: stage == "download",
+}
+
+
+@pytest.mark.parametrize("path", EDITS)
+def test_edit_touches_what_imports_it(path: str, params: Params, code: Path) -> None:
+    before = entries(params, code)
+    (code / path).write_text((code / path).read_text() + "# edited\n")
+    expected = set()
+    for key in before:
+        stage, name = key.split("/")
+        if EDITS[path](stage, params.rows.get(name)):
+            expected.add(key)
+    assert expected and changed(before, entries(params, code)) == expected
+
+
+def test_edit_of_a_dataset_touches_that_dataset(params: Params, code: Path) -> None:
+    before = entries(params, code)
+    (code / "sgr/data/cityscapes.py").write_text("# edited\n")
+    expected = of_rows(params, lambda row: row.dataset == "cityscapes")
+    expected |= {"download/cityscapes", "components/cityscapes"}
+    assert changed(before, entries(params, code)) == expected
+
+
+@pytest.mark.parametrize("folder", ["sgr/report", "sgr/launch"])
+def test_drawing_and_launching_touch_nothing(folder: str, params: Params, code: Path) -> None:
+    before = entries(params, code)
+    for path in (code / folder).glob("*.py"):
+        path.write_text(path.read_text() + "# edited\n")
+    (code / "sgr/config.py").write_text("# edited\n")
+    (code / "sgr/plan.py").write_text("# edited\n")
+    assert changed(before, entries(params, code)) == set()
+
+
+def test_another_version_of_torch_touches_everything(params: Params, code: Path) -> None:
+    before = entries(params, code)
+    pins = code / "requirements.txt"
+    pins.write_text(pins.read_text().replace("\ntorch==", "\ntorch==9."))
+    assert changed(before, entries(params, code)) == before.keys()
+    pins.write_text(pins.read_text().replace("\ntorch==", "\ntorch>="))
+    with pytest.raises(UserError, match=r"requirements\.txt: torch must be pinned"):
+        entries(params, code)
+
+
+def test_libraries_that_jobs_import_are_pinned_in_the_entry(params: Params) -> None:
+    """A library that computes what a job writes may not be missing from LIBRARIES."""
+    harmless = {"dvclive", "tqdm"}  # they show and log
+    distributions = {"PIL": "pillow", "cc3d": "connected-components-3d"}
+    for key, entry in entries(params, ROOT).items():
+        modules = [
+            path.removesuffix(".py").replace("/", ".").removesuffix(".__init__") for path in entry["code"]
+        ]
+        imported = set()
+        for module in modules:
+            imported |= third_party(ROOT / (module.replace(".", "/") + ".py"))
+        names = {distributions.get(name, name) for name in imported - harmless}
+        assert names <= entry["libraries"].keys(), key
+
+
+def third_party(source: Path) -> set[str]:
+    """Top-level names that a file imports, the standard library's and the project's left out."""
+    import ast
+    import sys
+
+    if not source.is_file():
+        source = source.with_suffix("") / "__init__.py"
+    names = set()
+    for node in ast.walk(ast.parse(source.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"sgr"}
+
+
+def test_unknown_module_is_named() -> None:
+    with pytest.raises(UserError, match=r"sgr\.data\.nosuch"):
+        Sources(ROOT).closure(["sgr.data.nosuch"])
+
+
+def test_lists_of_dvc_yaml_are_those_of_the_rows(params: Params) -> None:
+    """DVC cannot filter a list, so these two stand in dvc.yaml by hand."""
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    with_component = {name: row.dataset for name, row in params.rows.items() if row.component != "none"}
+    assert stages["semantics"]["foreach"] == with_component
+    assert set(stages["weights"]["foreach"]) == {row.backbone for row in params.rows.values()}
+
+
+def test_the_plan_stage_depends_on_every_section(params: Params) -> None:
+    declared = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["plan"]["params"]
+    assert {name.replace("profiles.${profile}", "profiles") for name in declared} == set(
+        type(params).model_fields
+    )
+
+
+def test_paper_profile_is_section_5_2(tmp_path: Path) -> None:
+    params = checked(tmp_path, {"profile": "paper"})
+    found = entries(params, ROOT)
+    expected = {
+        "cityscapes": {"crop": [768, 768], "batch_size": 8, "learning_rate": 0.006},
+        "ade20k": {"crop": [512, 512], "batch_size": 16, "learning_rate": 0.004},
+        "cocostuff10k": {"crop": [512, 512], "batch_size": 16, "learning_rate": 0.004},
+    }
+    common = {"optimizer": "sgd", "momentum": 0.9, "power": 0.9, "head_multiplier": 10.0, "resize": 1.0}
+    for name, row in params.rows.items():
+        entry = found[f"train/{name}"]
+        wanted = common | expected.get(row.dataset, {})
+        assert {key: entry["training"][key] for key in wanted} == wanted, name
+        assert entry["pretrained"] and entry["network"]["backbone"] == row.backbone == "resnet101"
+        assert found[f"evaluate/{name}"]["inference"] == {
+            "scales": [0.5, 0.75, 1.0, 1.25, 1.5, 1.75],
+            "flip": True,
+        }
