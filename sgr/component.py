@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sgr.positional import cells, sinusoid
 from sgr.reasoning import Reasoning, token_reasoning
@@ -33,6 +32,21 @@ class SGROutput(NamedTuple):
     def regions(self) -> Tensor:
         """Concept regions P of Eq. 2, (B, K, H, W) in 0..1."""
         return self.concept_logits.float().sigmoid()
+
+
+class Extent(NamedTuple):
+    """How much of each region lies in each column (B, K, W), in each row (B, K, H), and in all (B, K, 1)."""
+
+    columns: Tensor
+    rows: Tensor
+    area: Tensor
+
+    @classmethod
+    def of(cls, regions: Tensor) -> Extent:
+        """Of regions (B, K, H, W), in float32 or better: bf16 would move a centroid by half a cell."""
+        wide = torch.promote_types(regions.dtype, torch.float32)
+        columns, rows = regions.sum(2, dtype=wide), regions.sum(3, dtype=wide)
+        return cls(columns, rows, columns.sum(-1, keepdim=True))
 
 
 class SGR(nn.Module):
@@ -83,52 +97,81 @@ class SGR(nn.Module):
         self.concepts = nn.Conv2d(2 * channels, K, 1)  # its K kernels are the concept embeddings b_k of Eq. 2
         self.reduce = nn.Conv2d(2 * channels, D, 1)  # W_d of Eq. 3
         self.reason = token_reasoning(reasoning, K, D, layers, heads)
-        self.expand = nn.Conv2d(D, channels, 1)
-        assert self.concepts.bias is not None and self.expand.bias is not None
+        self.expand = nn.Conv2d(D, channels, 1, bias=False)
+        assert self.concepts.bias is not None
         nn.init.constant_(self.concepts.bias, math.log(concept_prior / (1 - concept_prior)))
         nn.init.zeros_(self.expand.weight)  # a fresh component is the identity
-        nn.init.zeros_(self.expand.bias)
 
     def forward(self, x: Tensor) -> SGROutput:
         """x: features (B, C, H, W). Returns `SGROutput`, its features of the same shape."""
-        B, _, H, W = x.shape
-        logits = self._position_aware(self.concepts, x)  # (B, K, H, W)
-        values = self._position_aware(self.reduce, x)  # (B, D, H, W)
+        X = x.flatten(2)  # (B, C, N)
+        positions = self._positions(x)
+        logits = self._concept_logits(X, positions)  # (B, K, H, W)
         regions = torch.sigmoid(logits)  # Eq. 2
         P = regions.flatten(2)  # (B, K, N)
-        columns = regions.sum(2, dtype=torch.promote_types(x.dtype, torch.float32))  # (B, K, W)
-        area = columns.sum(-1, keepdim=True).clamp_min(_TINY)  # (B, K, 1)
-
-        tokens = P @ values.flatten(2).transpose(1, 2)  # Eq. 3: (B, K, D)
+        extent = Extent.of(regions)
+        tokens = self._pool(X, P, positions, extent)  # Eq. 3: (B, K, D)
         if self.token_normalization == "area":
-            tokens = tokens / area.to(tokens.dtype)
+            tokens = tokens / extent.area.clamp_min(_TINY).to(P.dtype)
+            P = P / P.sum(1, keepdim=True, dtype=extent.area.dtype).clamp_min(_TINY).to(P.dtype)
         if self.centroid_embedding:
-            tokens = tokens + self._centroid_embedding(regions, columns, area).to(tokens.dtype)
+            tokens = tokens + self._centroid_embedding(extent).to(P.dtype)
         tokens = self.reason(tokens)
 
-        mapped = tokens.transpose(1, 2) @ P  # (B, D, N)
-        if self.token_normalization == "area":
-            mapped = mapped / P.sum(1, keepdim=True, dtype=area.dtype).clamp_min(_TINY).to(mapped.dtype)
-        return SGROutput(x + self.expand(mapped.reshape(B, -1, H, W)), logits, tokens)
+        # The convolution after the re-projection is linear, and K tokens are cheaper to expand than N cells.
+        expanded = tokens @ self.expand.weight.flatten(1).T  # (B, K, C)
+        features = torch.baddbmm(
+            X, expanded.transpose(1, 2), P
+        )  # (B, C, N): re-projected and added in one pass
+        return SGROutput(features.view_as(x), logits, tokens)
 
-    def _position_aware(self, conv: nn.Conv2d, x: Tensor) -> Tensor:
-        """conv(X') without X' = [X + PE(x); X + PE(y)] (Eq. 1): (W1 + W2) X + W1 PE(x) + W2 PE(y)."""
-        first, second = conv.weight.squeeze(-1).squeeze(-1).chunk(2, dim=1)  # (out, C) each
-        out = F.conv2d(x, (first + second)[:, :, None, None], conv.bias)
+    def _positions(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """PE(x) of the columns and PE(y) of the rows, Eq. 1: (W, C) and (H, C); zeros without the embedding."""
+        C, H, W = x.shape[1:]
         if not self.xy_embedding:
-            return out
-        C, (H, W) = x.shape[1], x.shape[2:]
-        along_x = first @ sinusoid(cells(W, x), C).T.to(first.dtype)  # (out, W)
-        along_y = second @ sinusoid(cells(H, x), C).T.to(second.dtype)  # (out, H)
-        return out + (along_x[:, None, :] + along_y[:, :, None]).to(out.dtype)
+            return x.new_zeros(W, C), x.new_zeros(H, C)
+        return sinusoid(cells(W, x), C).to(x.dtype), sinusoid(cells(H, x), C).to(x.dtype)
 
-    def _centroid_embedding(self, regions: Tensor, columns: Tensor, area: Tensor) -> Tensor:
+    def _concept_logits(self, X: Tensor, positions: tuple[Tensor, Tensor]) -> Tensor:
+        """The convolution of Eq. 2 without building X' = [X + PE(x); X + PE(y)]: (B, K, H, W).
+
+        W X' = (W1 + W2) X + W1 PE(x) + W2 PE(y), and PE(x) depends on the column alone, PE(y) on the row.
+        """
+        first, second = _halves(self.concepts)  # (K, C) each
+        along_x, along_y = first @ positions[0].T, second @ positions[1].T  # (K, W), (K, H)
+        offset = along_x[:, None, :] + along_y[:, :, None] + _column(self.concepts)[:, :, None]  # (K, H, W)
+        weight = (first + second).expand(X.shape[0], -1, -1)
+        return torch.baddbmm(offset.flatten(1).to(X.dtype), weight, X).unflatten(2, offset.shape[1:])
+
+    def _pool(self, X: Tensor, P: Tensor, positions: tuple[Tensor, Tensor], extent: Extent) -> Tensor:
+        """P conv(X')^T, Eq. 3, (B, K, D): X is summed over each region first, the convolution comes after.
+
+        Of PE(x) a region's sum needs only how much of the region lies in each column.
+        """
+        first, second = _halves(self.reduce)  # (D, C) each
+        columns, rows, area = (part.to(P.dtype) for part in extent)
+        tokens = (P @ X.transpose(1, 2)) @ (first + second).T
+        tokens = tokens + columns @ (positions[0] @ first.T) + rows @ (positions[1] @ second.T)
+        return tokens + area * _column(self.reduce).T
+
+    def _centroid_embedding(self, extent: Extent) -> Tensor:
         """PE of the centroids of Eq. 4, half the channels for x, half for y: (B, K, D)."""
-        H, W = regions.shape[2:]
-        rows = regions.sum(3, dtype=columns.dtype)  # (B, K, H)
-        x = (columns * cells(W, columns)).sum(-1) / area.squeeze(
-            -1
-        )  # not a matmul: autocast would round it to bf16
-        y = (rows * cells(H, rows)).sum(-1) / area.squeeze(-1)
+        columns, rows = extent.columns, extent.rows
+        area = extent.area.squeeze(-1).clamp_min(_TINY)
+        # sums of products, no matmul: autocast would take that to bf16
+        x = (columns * cells(columns.shape[2], columns)).sum(-1) / area
+        y = (rows * cells(rows.shape[2], rows)).sum(-1) / area
         D = self.reduce.out_channels
         return torch.cat([sinusoid(x, (D + 1) // 2), sinusoid(y, D // 2)], dim=-1)
+
+
+def _halves(conv: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """[W1 W2] of a 1x1 convolution of X', (out, C) each."""
+    first, second = conv.weight.flatten(1).chunk(2, dim=1)
+    return first, second
+
+
+def _column(conv: nn.Conv2d) -> Tensor:
+    """The bias of a convolution as (out, 1)."""
+    assert conv.bias is not None
+    return conv.bias.unsqueeze(1)

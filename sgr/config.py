@@ -6,21 +6,37 @@ Only `plan` reads this. What a job gets is the resolved, plain JSON that `plan` 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sgr.errors import UserError
 
+
+def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("a seed stands there twice, but each is one job")
+    return seeds
+
+
 Positive = Annotated[int, Field(ge=1)]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Size = tuple[Positive, Positive]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, values: Any) -> Any:
+        unknown = [key for key in values if key not in cls.model_fields] if isinstance(values, dict) else []
+        if unknown:
+            raise ValueError(f"unknown key {unknown[0]!r}, the known ones are {', '.join(cls.model_fields)}")
+        return values
 
 
 class SGRSettings(Section):
@@ -94,10 +110,17 @@ class Training(Section):
     log_every: Positive | None = None
 
 
+class Images(Section):
+    """Generated images of the training split, and of each other split."""
+
+    train: Positive
+    test: Positive
+
+
 class Generated(Section):
     """Sizes of the generated datasets, in images and pixels."""
 
-    images: dict[str, Positive]
+    images: Images
     size: Size
     seed: int
 
@@ -106,7 +129,7 @@ class Profile(Section):
     data: Literal["generated", "folder"]
     generated: Generated | None = None
     threads: Positive
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Seeds
     backbones: dict[str, str]
     pretrained: bool
     stride: Literal[8, 16, 32]
@@ -133,7 +156,7 @@ class Row(Section):
     sgr: SGRSettings = SGRSettings()
     glore: GloReSettings = GloReSettings()
     training: Training = Training()
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] | None = None
+    seeds: Seeds | None = None
 
 
 class Params(Section):
@@ -173,22 +196,18 @@ def load(path: Path) -> Params:
         UserError: naming the first key that is wrong and what would be right.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run in the project's folder") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
     try:
         return Params.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        what = (
-            "unknown key"
-            if first["type"] == "extra_forbidden"
-            else first["msg"].removeprefix("Value error, ")
-        )
-        got = (
-            "" if first["type"] in ("extra_forbidden", "missing") or not key else f", not {first['input']!r}"
-        )
+        what = first["msg"].removeprefix("Value error, ")
+        # a whole section is too long to repeat
+        told = first["type"] == "missing" or isinstance(first["input"], dict)
+        got = "" if told or not key else f", not {first['input']!r}"
         raise UserError(f"{path.name}: {key + ': ' if key else ''}{what}{got}") from None

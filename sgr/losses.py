@@ -62,6 +62,10 @@ class ConceptLoss(nn.Module):
 
         An image without components adds nothing; a batch without any gives zeros that carry a gradient.
         """
+        if len(concept_logits) != len(components):
+            raise ValueError(
+                f"{len(concept_logits)} maps of concept logits for {len(components)} maps of components"
+            )
         with torch.autocast(concept_logits.device.type, enabled=False):
             dtype = torch.promote_types(concept_logits.dtype, torch.float32)
             logits = concept_logits.to(dtype).flatten(2)  # (B, K, N)
@@ -104,10 +108,11 @@ def _dice(union: Tensor, masks: Tensor) -> Tensor:
 
 
 def _cosine(regions: Tensor, member: Tensor) -> Tensor:
-    """Mean cosine over ordered pairs i != k of one component: sum_ik cos = |sum_i unit_i|^2 - n, so no K x K table."""
+    """Mean cosine over ordered pairs i != k of one component: |sum_i u_i|^2 - sum_i |u_i|^2, so no K x K table."""
     units = F.normalize(regions, dim=-1)  # (B, K, N)
     members = member.sum(-1)  # (B, C)
-    total = (member @ units).square().sum(-1) - members
+    own = units.square().sum(-1, keepdim=True)  # 1, or 0 for a region that vanished
+    total = (member @ units).square().sum(-1) - (member @ own).squeeze(-1)
     pairs = (members * (members - 1)).sum()
     return total.sum() / pairs.clamp_min(1)
 

@@ -50,7 +50,8 @@ def match_concepts(cost: Tensor, L: int, counts: Tensor | None = None) -> Tensor
         (B, K) or (K,) int64 on the device of `cost`: the component of each concept, -1 for the unsupervised ones.
 
     Raises:
-        ValueError: if L > K, if an image has more components than L, or if a cost is not finite.
+        ValueError: if L > K, or if an image has more components than L or columns.
+        FloatingPointError: if a cost is not finite.
     """
     if cost.dim() == 2:
         return match_concepts(cost.unsqueeze(0), L, counts).squeeze(0)
@@ -58,6 +59,8 @@ def match_concepts(cost: Tensor, L: int, counts: Tensor | None = None) -> Tensor
     if K < L:
         raise ValueError(f"L = {L} concepts cannot be active when there are only K = {K}")
     sizes = np.full(B, C) if counts is None else counts.cpu().numpy()
+    if sizes.max(initial=0) > C:
+        raise ValueError(f"{sizes.max()} components, but the cost has {C} columns")
     if sizes.max(initial=0) > L:
         raise ValueError(f"{sizes.max()} components need at least as many active concepts, but L = {L}")
     table = cost.detach().double().cpu().numpy()
@@ -67,7 +70,9 @@ def match_concepts(cost: Tensor, L: int, counts: Tensor | None = None) -> Tensor
             continue
         costs = table[image, :, :size]
         if not np.isfinite(costs).all():
-            raise ValueError("a matching cost is not finite: the concept logits have diverged")
+            raise FloatingPointError(
+                "a matching cost is not finite: the concept logits have diverged, lower the learning rate"
+            )
         concepts, components = linear_sum_assignment(costs)
         matched[image, concepts] = components
         best = costs.min(axis=1)

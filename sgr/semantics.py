@@ -51,6 +51,7 @@ def label_shares(labels: Tensor, bins: int, size: tuple[int, int], ignore_index:
     """Share of each cell's pixels with each label: (B, N, M) float64; arguments as in `token_semantics`."""
     B, H, W = labels.shape
     h, w = size
+    labels = labels.long()  # a uint8 map would wrap `bins` and `ignore_index`
     rows = torch.div(torch.arange(H, device=labels.device) * h, H, rounding_mode="floor")
     columns = torch.div(torch.arange(W, device=labels.device) * w, W, rounding_mode="floor")
     cell = (rows[:, None] * w + columns).expand(B, H, W)
@@ -58,7 +59,7 @@ def label_shares(labels: Tensor, bins: int, size: tuple[int, int], ignore_index:
     known = labels != ignore_index
     if bool((known & ((labels < 0) | (labels >= bins))).any()):
         raise ValueError(f"a label is neither below {bins} nor the ignored {ignore_index}")
-    slot = torch.where(known, labels.long(), bins)  # a last bin for unlabelled pixels, dropped below
+    slot = torch.where(known, labels, bins)  # a last bin for unlabelled pixels, dropped below
     counts = torch.bincount((cell * (bins + 1) + slot).flatten(), minlength=B * h * w * (bins + 1))
     counts = counts.view(B, h * w, bins + 1).double()
     return counts[..., :bins] / counts.sum(-1, keepdim=True).clamp_min(1)

@@ -76,8 +76,8 @@ def convert(backbone: str, path: Path, out: Path) -> None:
     from sgr.models.backbone import RECIPES
 
     tensors = torch.load(path, map_location="cpu", weights_only=True)
-    whole = timm.create_model(RECIPES[backbone].model).state_dict()
     if backbone == "efficientnet_lite0":  # other names, same order
+        whole = timm.create_model(RECIPES[backbone].model).state_dict()
         tensors = dict(zip(whole, tensors.values(), strict=False))
     body = timm.create_model(RECIPES[backbone].model, features_only=True).state_dict()
     wrong = [key for key in body if key not in tensors or tensors[key].shape != body[key].shape]

@@ -24,7 +24,7 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from sgr.component import SGR, SGROutput
+from sgr.component import SGR, Extent, SGROutput
 from sgr.connected import connected_components
 from sgr.glore import GloRe
 from sgr.positional import cells, sinusoid
@@ -54,13 +54,11 @@ class LiteralSGR(SGR):
         """As SGR's."""
         B, _, H, W = x.shape
         logits, P, tokens = self.project(x)
-        regions = P.view(B, -1, H, W)
-        columns = regions.sum(2)
-        area = columns.sum(-1, keepdim=True).clamp_min(1e-6)
+        extent = Extent.of(P.view(B, -1, H, W))
         if self.token_normalization == "area":
-            tokens = tokens / area
+            tokens = tokens / extent.area.clamp_min(1e-6)
         if self.centroid_embedding:
-            tokens = tokens + self._centroid_embedding(regions, columns, area)
+            tokens = tokens + self._centroid_embedding(extent)
         tokens = self.reason(tokens)
         mapped = tokens.transpose(1, 2) @ P
         if self.token_normalization == "area":
@@ -90,8 +88,9 @@ def projection_step(kind: str, side: int = SIDE) -> Callable[[], None]:
         if isinstance(module, LiteralSGR):
             tokens = module.project(x)[2]
         else:
-            P = torch.sigmoid(module._position_aware(module.concepts, x)).flatten(2)
-            tokens = P @ module._position_aware(module.reduce, x).flatten(2).transpose(1, 2)
+            X, positions = x.flatten(2), module._positions(x)
+            regions = torch.sigmoid(module._concept_logits(X, positions))
+            tokens = module._pool(X, regions.flatten(2), positions, Extent.of(regions))
         tokens.backward(upstream)
 
     return step
@@ -203,7 +202,7 @@ def concept_loss() -> None:
     """Share of the concept loss, matching and backward included, in a whole training step."""
     network, batch = small_network()
     optimizer = torch.optim.SGD(network.parameters(), 1e-3, 0.9)
-    logits = network(batch["image"]).region_logits.detach().requires_grad_()
+    logits = network(batch["image"]).component.concept_logits.detach().requires_grad_()
     seconds = median_times(
         {
             "step": lambda: plain_steps(network, optimizer, [batch]),

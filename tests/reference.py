@@ -58,7 +58,9 @@ def sigmoid(x: Array) -> Array:
 
 def centroid(region: Array) -> tuple[float, float]:
     """Eq. 4: (H,W) -> x and y, cells counted from 1; a vanished region is at 0."""
-    x, y, area = 0.0, 0.0, 0.0
+    x: Any = 0.0
+    y: Any = 0.0
+    area: Any = 0.0
     for h, w in np.ndindex(*region.shape):
         x, y, area = x + (w + 1) * region[h, w], y + (h + 1) * region[h, w], area + region[h, w]
     return x / max(area, EDGE), y / max(area, EDGE)
@@ -152,7 +154,7 @@ def sgr(
         mapped[:, h, w] = sum(P[k, h, w] * tokens[k] for k in range(K))
         if token_normalization == "area":
             mapped[:, h, w] /= max(P[:, h, w].sum(), EDGE)
-    return Reasoned(x + convolve(mapped, p["expand.weight"], p["expand.bias"]), logits, tokens)
+    return Reasoned(x + convolve(mapped, p["expand.weight"], None), logits, tokens)
 
 
 def glore(x: Array, p: dict[str, Array], training: bool = False) -> tuple[Array, Array, Array]:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from sgr.data import archive, dataset, manifest
 from sgr.data.files import read_image
+from sgr.data.extract import extract
 from sgr.data.generate import generate
 from sgr.data.samples import EvaluationSamples, TrainingSamples
 from sgr.errors import UserError
@@ -20,7 +21,7 @@ def data(tmp_path_factory):
     module = dataset("ade20k")
     generate("ade20k", root / "ade20k", {"train": 5, "val": 2}, (48, 56), seed=0)
     made = manifest.make(root / "ade20k", "ade20k")
-    archive.build(root / "ade20k", made, "train", module, root / "components.zip")
+    extract(root / "ade20k", made, "train", root / "components.zip")
     return module, manifest.samples(root / "ade20k", made, "train"), root / "components.zip"
 
 

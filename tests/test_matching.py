@@ -134,7 +134,7 @@ def test_more_components_than_active_concepts() -> None:
 def test_cost_that_is_not_finite(value: float) -> None:
     cost = torch.zeros(2, 4, 2)
     cost[1, 3, 0] = value
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(FloatingPointError, match="not finite"):
         match_concepts(cost, 3)
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import shutil
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +66,7 @@ def test_same_parameters_same_entries(params: Params) -> None:
 
 
 def test_K_touches_the_sgr_rows_that_do_not_set_it(tmp_path: Path) -> None:
-    own = {f"rows.{OWN_K}.sgr": {"gamma": 0.0, "K": 24}}
+    own = {"sgr.L": 4, f"rows.{OWN_K}.sgr": {"gamma": 0.0, "K": 24}}
     before, after = checked(tmp_path, own), checked(tmp_path, {**own, "sgr.K": 20})
     expected = of_rows(after, lambda row: row.component == "sgr" and row != after.rows[OWN_K])
     assert f"train/{OWN_K}" not in expected and len(expected) > 10
@@ -71,7 +74,8 @@ def test_K_touches_the_sgr_rows_that_do_not_set_it(tmp_path: Path) -> None:
 
 
 def test_a_rows_own_K_touches_that_row(params: Params, tmp_path: Path) -> None:
-    after = checked(tmp_path, {"rows.camvid-fcn-sgr.sgr": {"K": 24}})
+    more = (params.chosen.sgr.K or 0) + 1
+    after = checked(tmp_path, {"rows.camvid-fcn-sgr.sgr": {"K": more}})
     expected = {f"{stage}/camvid-fcn-sgr" for stage in STAGES}
     assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
 
@@ -85,7 +89,7 @@ def test_weight_of_a_loss_touches_training_alone(params: Params, tmp_path: Path)
 
 
 def test_glore_K_touches_glore_rows(params: Params, tmp_path: Path) -> None:
-    after = checked(tmp_path, {"glore.K": 20})
+    after = checked(tmp_path, {"glore.K": 7})
     expected = of_rows(after, lambda row: row.component == "glore")
     assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
 
@@ -114,7 +118,7 @@ EDITS: dict[str, Any] = {
     "sgr/models/backbone.py": lambda stage, row: row or stage == "weights",
     "sgr/glore.py": lambda stage, row: row and row.component == "glore",
     "sgr/component.py": lambda stage, row: row and is_sgr(row),
-    "sgr/reasoning.py": lambda stage, row: row and is_sgr(row),
+    "sgr/reasoning.py": lambda stage, row: row and row.component != "none",
     "sgr/losses.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
     "sgr/matching.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
     "sgr/semantics.py": lambda stage, row: stage == "semantics",
@@ -180,11 +184,9 @@ def test_libraries_that_jobs_import_are_pinned_in_the_entry(params: Params) -> N
         assert names <= entry["libraries"].keys(), key
 
 
+@cache
 def third_party(source: Path) -> set[str]:
     """Top-level names that a file imports, the standard library's and the project's left out."""
-    import ast
-    import sys
-
     if not source.is_file():
         source = source.with_suffix("") / "__init__.py"
     names = set()

@@ -87,9 +87,11 @@ def train_in_process(
 
 def start(spec: dict[str, Any], where: dict[str, Any], folder: Path, *deaths: int | None) -> Any:
     """The same, not waited for."""
-    # a server that has torch imported forks each process: seconds less than a fresh interpreter, and no shared threads
+    # a server that has all imported forks each process: seconds less than a fresh interpreter, and no shared threads
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sgr.training.job"])
+    context.set_forkserver_preload(
+        ["sgr.training.job", "sgr.component", "sgr.losses", "dvc.repo", "tests.tiny_row"]
+    )
     process = context.Process(target=_train, args=(spec, where, folder, *deaths))
     process.start()
     return process
@@ -102,9 +104,14 @@ def _train(
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
 ) -> None:
+    import torch
+
     import sgr.files
     from sgr.training import job, loop
 
+    # as in a job: the child of a fork server would start a server of its own for its loader workers
+    multiprocessing.set_start_method("fork", force=True)
+    torch.cuda.is_available = lambda: False  # the same bits are promised on a CPU only
     _kill_at(loop, "weighted_sum", die_at_step)
     if die_while_saving is not None:
         _kill_at(sgr.files.os, "replace", die_while_saving, "checkpoint.pt")
@@ -114,7 +121,7 @@ def _train(
 
 
 def _kill_at(module: Any, name: str, call: int | None, only: str = "") -> None:
-    """SIGKILL this process at a call of `module.name`, counted from 1; only calls whose last argument ends in `only`."""
+    """SIGKILL this process at a call of `module.name`, counted from 1, whose last argument ends in `only`."""
     original, calls = getattr(module, name), 0
 
     def counted(*arguments: Any) -> Any:

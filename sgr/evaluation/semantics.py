@@ -37,7 +37,7 @@ def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list
     network = trained_network(plan, where["model"], device)
     classes = len(data.dataset(plan["dataset"]).CLASSES)
     total = len(manifest["splits"][plan["split"]])
-    shown = {round((index + 0.5) * total / plan["examples"]) for index in range(plan["examples"])}
+    shown = {(2 * index + 1) * total // (2 * plan["examples"]) for index in range(plan["examples"])}
     values: list[tuple[float, float]] = []
     examples: dict[str, Any] = {}
     began = time.monotonic()
@@ -83,13 +83,12 @@ def image_regions(network: Any, image: Tensor, label: Tensor, resize: float) -> 
 
     The image is padded to a multiple of the stride; pixels of the label map beyond the image are unlabelled.
     """
-    inputs = padded(resized(image, resize), network.backbone.stride)
+    small = resized(image, resize)
+    inputs = padded(small, network.backbone.stride)
     H, W = label.shape[1:]
     # the padded input covers this many pixels of the label map
-    height, width = (round(inputs.shape[2] / resize), round(inputs.shape[3] / resize))
-    return network.regions(network(inputs)), F.pad(
-        label, (0, max(0, width - W), 0, max(0, height - H)), value=IGNORE
-    )
+    height, width = round(inputs.shape[2] * H / small.shape[2]), round(inputs.shape[3] * W / small.shape[3])
+    return network.regions(network(inputs)), F.pad(label, (0, width - W, 0, height - H), value=IGNORE)
 
 
 def most_active(regions: Tensor) -> Tensor:

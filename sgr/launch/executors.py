@@ -15,9 +15,9 @@ from sgr.launch.store import Job, JobStore
 def run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
     """Folders of the finished jobs, in order; artefacts leave them by `JobStore.take`.
 
-    On SLURM all jobs are submitted at once; `local` runs `max_jobs` side by side, `inline` one at a time. Raises UserError if a job
-    cannot start and JobError for the first that fails. After Ctrl-C the process exits with status 130: an
-    inline job has stopped, the others run on. In each case the same call attaches or resumes.
+    On SLURM all jobs are submitted at once; `local` runs `max_jobs` side by side, `inline` one at a time. After
+    Ctrl-C the process exits with status 130: an inline job has stopped, the others run on. In each case the same
+    call attaches or resumes. Raises UserError if a job cannot start and JobError for the first that fails.
     """
     try:
         return _run(jobs, cluster)

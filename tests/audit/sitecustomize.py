@@ -40,7 +40,7 @@ def install(folder: str, root: str, command: list[str]) -> None:
         if not path.startswith(root + os.sep) or (kind, path) in seen:
             return
         seen.add((kind, path))
-        if kind == "read" and (os.path.isdir(path) or not os.path.exists(path)):
+        if os.path.isdir(path) != (kind == "list") or not os.path.exists(path):
             return
         path = os.path.relpath(source_from_cache(path) if path.endswith(".pyc") else path, root)
         os.write(log, (json.dumps({kind: path}) + "\n").encode())

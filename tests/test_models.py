@@ -1,0 +1,357 @@
+"""The networks: every family, component and backbone; sizes as published; they can learn."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sgr.connected import connected_components
+from sgr.data.camvid import CLASSES
+from sgr.data.files import IGNORE
+from sgr.data.generate import draw
+from sgr.errors import UserError
+from sgr.evaluation.miou import confusion, summary
+from sgr.models import build, build_component
+from sgr.models.backbone import RECIPES, Backbone
+from sgr.models.network import Network, parameter_count, weighted_sum
+from sgr.training.job import build_with_loss
+from sgr.training.loop import fit
+from sgr.training.optimizer import build_optimizer, polynomial
+
+FAMILIES = ("fcn", "deeplabv3")
+COMPONENTS: dict[str, dict[str, Any] | None] = {
+    "plain": None,
+    "glore": {"kind": "glore", "K": 8, "D": 16},
+    "sgr": {"kind": "sgr", "K": 8, "D": 16, "heads": 2},
+    "sgr-graph": {"kind": "sgr", "K": 8, "D": 16, "reasoning": "graph", "xy_embedding": False},
+}
+CONCEPT_LOSS = {"L": 4, "rho": 1.0, "gamma": 1.0, "beta": 1.0}
+LOSSES = ["segmentation", "concept_focal", "concept_dice", "concept_cosine"]
+SHAPES = [(32, 40), (37, 45), (33, 8), (5, 3), (1, 1), (16, 100)]
+
+
+def network_of(
+    family: str, component: str, backbone: str = "tiny", stride: int = 8, head_width: int = 16
+) -> tuple[Network, dict[str, float]]:
+    """A network of 11 classes and its loss weights, under seed 0; the rows with SGR have the concept loss."""
+    torch.manual_seed(0)
+    settings = {
+        "family": family,
+        "backbone": backbone,
+        "stride": stride,
+        "head_width": head_width,
+        "atrous_rates": [1, 2, 3],
+        "component": COMPONENTS[component],
+    }
+    return build_with_loss(settings, 11, CONCEPT_LOSS if component.startswith("sgr") else None)
+
+
+def example(B: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """Images, labels of which some are ignored, and four components in the corners."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (B, 3, *size), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 11, (B, *size), dtype=torch.uint8, generator=generator)
+    labels[torch.rand(labels.shape, generator=generator) < 0.2] = IGNORE
+    rows, columns = (torch.arange(side) * 2 // side for side in size)
+    components = (1 + rows[:, None] * 2 + columns).to(torch.int16)
+    return images, labels, components.expand(B, *size)
+
+
+# Shapes and losses
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tiny_network_takes_any_size(family, component):
+    network, weights = network_of(family, component)
+    network.eval()
+    for size in SHAPES:
+        images, labels, components = example(2, size)
+        cells = (-(-size[0] // 8), -(-size[1] // 8))
+        with torch.no_grad():
+            output = network(images)
+            scores = network.scores(output, size)
+            losses = network.losses(output, labels, components)
+        assert output.logits.shape == (2, 11, *cells)
+        assert scores.shape == (2, 11, *size)
+        torch.testing.assert_close(scores.sum(1), torch.ones(2, *size))
+        assert (scores >= 0).all()
+        assert list(losses) == list(weights) == (LOSSES if component.startswith("sgr") else LOSSES[:1])
+        assert all(value.shape == () and bool(value.isfinite()) for value in losses.values())
+        if component == "plain":
+            with pytest.raises(AssertionError, match="no regions"):
+                network.regions(output)
+        else:
+            regions = network.regions(output)
+            assert regions.shape == (2, 8, *cells)
+            assert (regions >= 0).all()
+
+
+@pytest.mark.parametrize("component", ["plain", "sgr", "glore"])
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("size", [(64, 80), (67, 50), (9, 7)])
+def test_efficientnet_takes_any_size(component, stride, size):
+    network, _ = network_of("fcn", component, "efficientnet_lite0", stride)
+    with torch.no_grad():
+        output = network.eval()(torch.zeros(1, 3, *size, dtype=torch.uint8))
+    assert output.logits.shape == (1, 11, -(-size[0] // stride), -(-size[1] // stride))
+
+
+@pytest.mark.parametrize("name, channels", [("tiny", 128), ("resnet101", 2048), ("efficientnet_lite0", 320)])
+@pytest.mark.parametrize("stride", [8, 16, 32])
+def test_backbone_has_the_stride_asked_for(name, channels, stride):
+    with torch.device("meta"):
+        backbone = Backbone(name, stride)
+    assert (backbone.channels, backbone.stride) == (channels, stride)
+    features = backbone.to_empty(device="meta")(torch.empty(1, 3, 97, 64, device="meta"))
+    assert features.shape == (1, channels, -(-97 // stride), -(-64 // stride))
+
+
+def test_cross_entropy_by_hand():
+    """The mean over labelled pixels of -log of the score of the label."""
+    network, _ = network_of("fcn", "plain")
+    images, labels, components = example(2, (17, 23))
+    output = network.eval()(images)
+    scores = network.scores(output, (17, 23))
+    total, count = 0.0, 0
+    for b, i, j in np.argwhere(labels.numpy() != IGNORE):
+        total -= scores[b, int(labels[b, i, j]), i, j].log().item()
+        count += 1
+    loss = network.losses(output, labels, components)["segmentation"]
+    assert loss.item() == pytest.approx(total / count, rel=1e-4)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_nothing_labelled_gives_loss_zero_with_a_gradient(family, component):
+    network, weights = network_of(family, component)
+    images, labels, components = example(2, (32, 40))
+    output = network(images)
+    losses = network.losses(output, torch.full_like(labels, IGNORE), torch.zeros_like(components))
+    assert all(value.item() == 0 for value in losses.values())
+    weighted_sum(losses, weights).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert not parameter.grad.any(), name
+
+
+# Sizes as published
+
+
+@pytest.mark.parametrize(
+    "name, parameters",
+    [
+        # torchvision's resnet101 has 44,549,160, of which 2048 * 1000 + 1000 are the classifier: 42.50M
+        ("resnet101", 44_549_160 - 2_049_000),
+        # timm's tf_efficientnet_lite0 has 4,652,008, less the classifier of 1280 features and the 1x1 convolution
+        # with batch norm that makes them from 320 channels
+        ("efficientnet_lite0", 4_652_008 - 1_281_000 - (320 * 1280 + 2 * 1280)),
+    ],
+)
+def test_backbone_has_the_published_number_of_parameters(name, parameters):
+    with torch.device("meta"):
+        assert parameter_count(Backbone(name, 8)) == parameters
+
+
+# torchvision's documentation gives the networks with an auxiliary head, which is not part of ours:
+# 3x3 convolution from 1024 to 256 channels, batch norm, classifier of 21 classes.
+AUXILIARY = 9 * 1024 * 256 + 2 * 256 + 256 * 21 + 21
+
+
+@pytest.mark.parametrize(
+    "family, head_width, published", [("fcn", 512, 54_314_346), ("deeplabv3", 256, 60_996_202)]
+)
+def test_family_has_the_published_number_of_parameters(family, head_width, published):
+    with torch.device("meta"):
+        network = build(
+            family=family,
+            backbone="resnet101",
+            stride=8,
+            head_width=head_width,
+            atrous_rates=[12, 24, 36],
+            component=None,
+            classes=21,
+        )
+    assert parameter_count(network) == published - AUXILIARY
+
+
+def test_component_has_the_number_of_parameters_of_its_equations():
+    """K = D = 512 on the 2048 channels of ResNet-101, the paper's setting."""
+    K, D, C = 512, 512, 2048
+    pointwise = (2 * C * K + K) + (2 * C * D + D) + (D * C + C)  # Eq. 2, Eq. 3, and back
+    attention = 4 * (D * D + D)
+    feedforward = (4 * D * D + 4 * D) + (4 * D * D + D)
+    layer = attention + feedforward + 2 * 2 * D  # two layer norms
+    graph = (K * K + K) + D * D
+    with torch.device("meta"):
+        sgr = build_component(C, kind="sgr", K=K, D=D)
+        by_graph = build_component(C, kind="sgr", K=K, D=D, reasoning="graph")
+        glore = build_component(C, kind="glore", K=K, D=D)
+    assert parameter_count(sgr) == pointwise + 2 * layer == 11_548_672
+    assert parameter_count(by_graph) == pointwise + 2 * graph
+    assert parameter_count(glore) == (C * D + D) + (C * K + K) + graph + D * C + 2 * C
+
+
+# The start
+
+
+class Keep(nn.Module):
+    """A body whose only feature map is its input."""
+
+    def __init__(self, seen: list[Tensor]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        self.seen.append(images)
+        return [images]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_mean_colour_is_normalised_to_zero(name):
+    backbone = Backbone(name, 32)
+    seen: list[Tensor] = []
+    backbone.body = Keep(seen)
+    recipe = RECIPES[name]
+    mean, std = torch.tensor(recipe.mean).view(3, 1, 1), torch.tensor(recipe.std).view(3, 1, 1)
+    backbone((255 * mean).expand(1, 3, 2, 2))
+    assert not seen[-1].any()
+    backbone((255 * (mean + std)).expand(1, 3, 2, 2))
+    torch.testing.assert_close(seen[-1], torch.ones(1, 3, 2, 2))
+    colour = torch.tensor(backbone.mean_colour, dtype=torch.uint8).view(1, 3, 1, 1)
+    backbone(colour)
+    assert (seen[-1].abs() * 255 * std <= 0.5 + 1e-4).all()
+    expected = (torch.tensor([0, 128, 255], dtype=torch.uint8) / 255).view(1, 3, 1, 1) - mean
+    torch.testing.assert_close(backbone(torch.tensor([0, 128, 255]).view(1, 3, 1, 1)), expected / std)
+
+
+def test_backbones_know_what_their_weights_expect():
+    """ImageNet's mean and deviation for torchvision's ResNet, one half for TensorFlow's EfficientNet-Lite."""
+    assert RECIPES["resnet101"].mean == (0.485, 0.456, 0.406)
+    assert RECIPES["resnet101"].std == (0.229, 0.224, 0.225)
+    assert RECIPES["efficientnet_lite0"].mean == RECIPES["efficientnet_lite0"].std == (0.5, 0.5, 0.5)
+
+
+def test_unknown_backbone():
+    with pytest.raises(UserError, match=r"no backbone 'resnet5'.*tiny, resnet101, efficientnet_lite0"):
+        Backbone("resnet5", 8)
+
+
+@pytest.mark.parametrize("component", ["glore", "sgr", "sgr-graph"])
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("training", [True, False])
+def test_fresh_component_changes_no_logit(family, component, training):
+    images, _, _ = example(2, (37, 45))
+    logits = []
+    for name in ("plain", component):
+        network, _ = network_of(family, name)
+        network.train(training)
+        torch.manual_seed(1)  # the same dropout
+        logits.append(network(images).logits)
+    assert torch.equal(*logits)
+
+
+# Without a gradient at the first step: what lies behind a last layer that starts at zero. That is the component's (its
+# concepts have a gradient from the concept loss), and in a random ResNet of timm the second norm of each block.
+BLOCKS = r"backbone\.body\.layer\d\.\d\.(conv1|bn1|conv2)\."
+BEHIND_ZERO = {
+    "plain": BLOCKS,
+    "glore": rf"{BLOCKS}|component\.(state|project|reason|expand)\.",
+    "sgr": rf"{BLOCKS}|component\.(reduce|reason)\.",
+    "sgr-graph": rf"{BLOCKS}|component\.(reduce|reason)\.",
+}
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_reach_every_parameter(family, component):
+    """At the start all but those behind a zero; after one step, all."""
+    network, weights = network_of(family, component)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    images, labels, components = example(4, (64, 80))
+    for step in range(2):
+        optimizer.zero_grad()
+        output = network(images)
+        weighted_sum(network.losses(output, labels, components), weights).backward()
+        without = {name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()}
+        if step == 0:
+            behind = {n for n, _ in network.named_parameters() if re.match(BEHIND_ZERO[component], n)}
+            assert without == behind
+        else:
+            assert not without
+        optimizer.step()
+
+
+# Learning
+
+
+@pytest.fixture(scope="module")
+def four_images() -> dict[str, Tensor]:
+    """Generated scenes of 8 x 8 pixels, each pixel blown up to a cell: nothing is thinner than a cell."""
+    scenes = [draw("camvid", (8, 8), 0, "train", number) for number in range(4)]
+    images, labels = (np.stack(part).repeat(8, 1).repeat(8, 2) for part in zip(*scenes, strict=True))
+    components = np.stack([connected_components(label) for label in labels]).astype(np.int16)
+    return {
+        "image": torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        "label": torch.from_numpy(labels),
+        "components": torch.from_numpy(components),
+    }
+
+
+@pytest.mark.parametrize("component", ["plain", "glore", "sgr"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_overfits_four_images(family, component, four_images, record_property):
+    """More than 90 mIoU, pooled over pixels, with the optimizer, schedule and rates of training."""
+    iterations = 80
+    network, weights = network_of(family, component, head_width=32)
+    optimizer = build_optimizer(
+        network,
+        optimizer="sgd",
+        learning_rate=0.02,
+        head_multiplier=10,
+        momentum=0.9,
+        weight_decay=1e-4,
+    )
+    fit(
+        network,
+        [four_images] * iterations,
+        optimizer,
+        polynomial(optimizer, iterations, 0.9, 0),
+        weights=weights,
+        start=0,
+        iterations=iterations,
+        accumulate=1,
+        precision="fp32",
+        channels_last=True,
+        compiled=False,
+        device=torch.device("cpu"),
+        log_every=iterations,
+        log=lambda row: None,
+        checkpoint=lambda done: None,
+        checkpoint_seconds=1e9,
+        title=f"{family} {component}",
+    )
+    labels = four_images["label"]
+    with torch.inference_mode():
+        predicted = network.eval().scores(network(four_images["image"]), (64, 64)).argmax(1)
+    miou = summary(confusion(predicted, labels, len(CLASSES)), CLASSES)["miou"]
+    record_property("miou", miou)
+    print(f"{family} {component}: {miou:.1f} mIoU")
+    assert miou > 90
+
+
+def test_dropout_and_batch_norm_are_off_in_evaluation():
+    network, _ = network_of("fcn", "sgr")
+    images, _, _ = example(2, (32, 40))
+    network.eval()
+    with torch.no_grad():
+        first, second = network(images), network(images)
+        alone = network(images[:1])
+    assert torch.equal(first.logits, second.logits)
+    torch.testing.assert_close(alone.logits, first.logits[:1], rtol=1e-4, atol=1e-5)
+    assert any(isinstance(module, nn.Dropout) and module.p == 0.1 for module in network.modules())
