@@ -8,8 +8,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from sgr.data import archive, dataset, manifest
-from sgr.data.files import read_image
 from sgr.data.extract import extract
+from sgr.data.files import read_image
 from sgr.data.generate import generate
 from sgr.data.samples import EvaluationSamples, TrainingSamples
 from sgr.errors import UserError
