@@ -34,7 +34,10 @@ def build(folder: Path) -> tuple[pd.DataFrame, str]:
         raise UserError(f"{folder / DATASET} holds no result: run `dvc repro table_camvid`")
     frame = pd.DataFrame([_line(folder, row) for row in rows])
     frame["parameters"] = frame["parameters"].astype("Int64")
-    columns: list[Column] = [column for column in about.columns() if column[0] != "backbone paper"]
+    titles = {"backbone ours": "backbone"}
+    columns: list[Column] = [
+        (titles.get(title, title), cell) for title, cell in about.columns() if title != "backbone paper"
+    ]
     for split, scale in MEASURES:
         key, title = f"{split}_miou_{scale}", f"{split} {scale[0]}.s. ↑"
         columns += [
