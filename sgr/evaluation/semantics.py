@@ -23,6 +23,7 @@ from sgr.files import read_json, write_bytes, write_json
 from sgr.semantics import token_semantics
 
 SHOWN = 6  # regions kept of each example
+ALIKE = 0.7  # cosine from which two regions count as one to look at
 
 
 def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
@@ -83,16 +84,25 @@ def image_regions(network: Any, image: Tensor, label: Tensor, resize: float) -> 
 
     The image is padded to a multiple of the stride; pixels of the label map beyond the image are unlabelled.
     """
-    small = resized(image, resize)
-    inputs = padded(small, network.backbone.stride)
+    inputs = padded(resized(image, resize), network.backbone.stride)
     H, W = label.shape[1:]
     # the padded input covers this many pixels of the label map
-    height, width = round(inputs.shape[2] * H / small.shape[2]), round(inputs.shape[3] * W / small.shape[3])
+    height, width = max(H, round(inputs.shape[2] / resize)), max(W, round(inputs.shape[3] / resize))
     return network.regions(network(inputs)), F.pad(label, (0, width - W, 0, height - H), value=IGNORE)
 
 
 def most_active(regions: Tensor) -> Tensor:
-    """The regions (K, h, w) with the largest sums, most active first, scaled to [0, 1]: (SHOWN, h, w)."""
-    order = regions.sum((1, 2)).argsort(descending=True, stable=True)[:SHOWN]
-    chosen = regions[order]
-    return chosen / chosen.amax((1, 2), keepdim=True).clamp_min(1e-12)
+    """The regions (K, h, w) with the largest sums, most active first, scaled to [0, 1]: (SHOWN, h, w).
+
+    A region that is empty, or looks like one already chosen, comes only after the others: tokens may share a region.
+    """
+    order = regions.sum((1, 2)).argsort(descending=True, stable=True)
+    units = F.normalize(regions[order].flatten(1), dim=1)
+    cosines = (units @ units.T).cpu()
+    chosen: list[int] = []
+    for index in range(len(order)):
+        if cosines[index, index] > 0 and not (cosines[index, chosen] > ALIKE).any():
+            chosen.append(index)
+    chosen += [index for index in range(len(order)) if index not in chosen]
+    shown = regions[order[chosen[:SHOWN]]]
+    return shown / shown.amax((1, 2), keepdim=True).clamp_min(1e-12)
