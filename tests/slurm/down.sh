@@ -1,6 +1,7 @@
 #!/bin/bash
 # Stop what up.sh started: jobs first, then each daemon by its pid file. Usage: down.sh [BASE]
 set -uo pipefail
+PATH=$PATH:/usr/sbin:/sbin  # where the daemons are, and a user's PATH may not be
 BASE=${1:-/tmp/one-node-slurm}
 
 stop() { # name, pid file

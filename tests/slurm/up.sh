@@ -4,6 +4,7 @@
 # Usage: up.sh [BASE]. BASE (default /tmp/one-node-slurm) holds state, logs and pid files. Stop with down.sh.
 # Advertises SLURM_CPUS CPUs (default 8, may exceed the real ones); no accounting database: nothing here needs one.
 set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin  # where the daemons are, and a user's PATH may not be
 BASE=${1:-/tmp/one-node-slurm}
 CPUS=${SLURM_CPUS:-8}
 HOST=$(hostname -s)
