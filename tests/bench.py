@@ -29,7 +29,7 @@ from sgr.connected import connected_components
 from sgr.glore import GloRe
 from sgr.positional import cells, sinusoid
 
-THREADS = 2
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
 C, K, D, SIDE = 2048, 512, 512, 64  # the last map of a ResNet-101 of stride 8 at a crop of 512
 ROUNDS = 7
 
