@@ -183,7 +183,7 @@ def test_family_has_the_published_number_of_parameters(family, head_width, publi
 def test_component_has_the_number_of_parameters_of_its_equations():
     """K = D = 512 on the 2048 channels of ResNet-101, the paper's setting."""
     K, D, C = 512, 512, 2048
-    pointwise = (2 * C * K + K) + (2 * C * D + D) + (D * C + C)  # Eq. 2, Eq. 3, and back
+    pointwise = (2 * C * K + K) + (2 * C * D + D) + D * C  # Eq. 2, Eq. 3, and back
     attention = 4 * (D * D + D)
     feedforward = (4 * D * D + 4 * D) + (4 * D * D + D)
     layer = attention + feedforward + 2 * 2 * D  # two layer norms

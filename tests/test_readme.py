@@ -28,6 +28,6 @@ def test_links_exist() -> None:
 
 
 def test_make_targets_exist() -> None:
-    named = set(re.findall(r"\bmake ([a-z-]+)\b", README))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)\b", README, flags=re.MULTILINE))
     defined = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     assert {"repro", "test", "help", "bench"} <= named <= defined
