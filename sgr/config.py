@@ -12,19 +12,23 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from sgr.errors import UserError
+from sgr.models.recipes import RECIPES
 
 
-def _distinct(seeds: tuple[int, ...]) -> tuple[int, ...]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("a seed stands there twice, but each is one job")
-    return seeds
+def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(values)) < len(values):
+        raise ValueError("a number stands there twice, but each is one job")
+    return values
 
 
 Positive = Annotated[int, Field(ge=1)]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
+Values = Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_distinct)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Size = tuple[Positive, Positive]
+WITH_PROTOTYPES = ("upernet", "segformer", "hrnet")
+WITH_QUERIES = ("maskformer", "mask2former")
 
 
 class Section(BaseModel):
@@ -104,10 +108,54 @@ class Training(Section):
     weight_decay: Weight | None = None
     power: Annotated[float, Field(gt=0)] | None = None
     warmup: Annotated[int, Field(ge=0)] | None = None
+    gradient_clip: Weight | None = None
     precision: Literal["fp32", "bf16"] | None = None
     channels_last: bool | None = None
     compile: bool | None = None
     log_every: Positive | None = None
+
+
+class Family(Section):
+    """A segmentation framework: stride of its backbone, channels inside its head, and settings of its training."""
+
+    stride: Literal[8, 16, 32]
+    width: Positive
+    training: Training = Training()
+
+    @property
+    def head(self) -> dict[str, Any]:
+        """The arguments of the family's head."""
+        return self.model_dump(mode="json", exclude={"stride", "training"})
+
+
+class DeepLabV3(Family):
+    atrous_rates: tuple[Positive, Positive, Positive]
+
+
+class MaskFormer(Family):
+    """`width` is that of the queries and of the pixel decoder."""
+
+    queries: Positive
+    layers: Positive
+    heads: Positive
+
+
+class Mask2Former(MaskFormer):
+    """`points`: of the masks at which the loss is taken."""
+
+    points: Positive
+
+
+class Families(Section):
+    """What each framework is made of in a profile."""
+
+    fcn: Family
+    deeplabv3: DeepLabV3
+    upernet: Family
+    segformer: Family
+    hrnet: Family
+    maskformer: MaskFormer
+    mask2former: Mask2Former
 
 
 class Images(Section):
@@ -125,6 +173,19 @@ class Generated(Section):
     seed: int
 
 
+class Grid(Section):
+    """The values of K and L that the sweep pairs; where L > K there is no network."""
+
+    K: Values
+    L: Values
+
+    @model_validator(mode="after")
+    def _has_a_pair(self) -> Grid:
+        if min(self.L) > max(self.K):
+            raise ValueError(f"no L of {list(self.L)} is at most a K of {list(self.K)}")
+        return self
+
+
 class Profile(Section):
     data: Literal["generated", "folder"]
     generated: Generated | None = None
@@ -132,12 +193,12 @@ class Profile(Section):
     seeds: Seeds
     backbones: dict[str, str]
     pretrained: bool
-    stride: Literal[8, 16, 32]
-    head_width: Positive
-    atrous_rates: tuple[Positive, Positive, Positive]
+    families: Families
+    inference: Inference
     examples: Positive
     sgr: SGRSettings
     glore: GloReSettings
+    sweep: Grid
     training: Training
     datasets: dict[str, Training] = {}
 
@@ -148,15 +209,54 @@ class Profile(Section):
         return self
 
 
-class Row(Section):
+class ProtoSeg(Section):
+    """ProtoSeg's classifier: prototypes of each class, found by Sinkhorn clustering, and its two losses."""
+
+    prototypes: Positive
+    momentum: Share
+    kappa: Annotated[float, Field(gt=0)]
+    iterations: Positive
+    temperature: Annotated[float, Field(gt=0)]
+    contrast: Weight
+    distance: Weight
+
+
+class Sweep(Section):
+    """Where sensitivity to K and L is measured: the dataset of the row `<dataset>-fcn-sgr`."""
+
     dataset: str
-    family: Literal["fcn", "deeplabv3"]
+
+    @property
+    def row(self) -> str:
+        """The row that is trained with each pair."""
+        return f"{self.dataset}-fcn-sgr"
+
+
+class Row(Section):
+    """`prototypes` puts ProtoSeg's classifier in the place of the linear one."""
+
+    dataset: str
+    family: Literal["fcn", "deeplabv3", "upernet", "segformer", "hrnet", "maskformer", "mask2former"]
     backbone: str
     component: Literal["none", "glore", "sgr"] = "none"
+    prototypes: bool = False
     sgr: SGRSettings = SGRSettings()
     glore: GloReSettings = GloReSettings()
     training: Training = Training()
     seeds: Seeds | None = None
+
+    @model_validator(mode="after")
+    def _masks_have_no_prototypes(self) -> Row:
+        if self.prototypes and self.family not in WITH_PROTOTYPES:
+            raise ValueError(
+                f"prototypes are for a family of {', '.join(WITH_PROTOTYPES)}, not {self.family!r}"
+            )
+        return self
+
+    @property
+    def has_regions(self) -> bool:
+        """Whether S and D can be measured: of the component's regions, or of the masks of queries."""
+        return self.component != "none" or self.family in WITH_QUERIES
 
 
 class Params(Section):
@@ -165,7 +265,8 @@ class Params(Section):
     glore: GloReSettings
     components: ComponentExtraction
     augmentation: Augmentation
-    inference: Inference
+    protoseg: ProtoSeg
+    sweep: Sweep
     datasets: dict[str, Dataset]
     profiles: dict[str, Profile]
     rows: dict[str, Row]
@@ -177,11 +278,18 @@ class Params(Section):
         for name, row in self.rows.items():
             if row.dataset not in self.datasets:
                 raise ValueError(f"row {name}: dataset {row.dataset!r} is none of {', '.join(self.datasets)}")
+        if self.sweep.row not in self.rows:
+            raise ValueError(f"sweep.dataset: {self.sweep.dataset!r}: there is no row {self.sweep.row}")
         for profile_name, profile in self.profiles.items():
             for name in set(profile.datasets) - set(self.datasets):
                 raise ValueError(
                     f"profiles.{profile_name}.datasets: {name!r} is none of {', '.join(self.datasets)}"
                 )
+            for name in {profile.backbones.get(row.backbone, row.backbone) for row in self.rows.values()}:
+                if name not in RECIPES:
+                    raise ValueError(
+                        f"profiles.{profile_name}.backbones: {name!r} is none of {', '.join(RECIPES)}"
+                    )
         return self
 
     @property

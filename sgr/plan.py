@@ -7,14 +7,16 @@ the pinned versions of the libraries behind them. DVC reruns a stage when its en
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grimp
 
-from sgr.config import GloReSettings, Params, Row, Section, SGRSettings, Training
+from sgr.config import Family, GloReSettings, Params, Row, Section, SGRSettings, Training
 from sgr.errors import UserError
 from sgr.files import sha256_file
+from sgr.models.recipes import recipe
 
 Entry = dict[str, Any]
 
@@ -23,6 +25,7 @@ LIBRARIES = (
     "torch",
     "torchvision",
     "timm",
+    "transformers",
     "numpy",
     "scipy",
     "pillow",
@@ -61,12 +64,8 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
     libraries = pinned(root / "requirements.txt")
     found: dict[str, Entry] = {}
 
-    def add(stage: str, key: str, modules: list[str], **settings: Any) -> None:
-        found[f"{stage}/{key}"] = {
-            **settings,
-            "code": code.hashes(ROOTS[stage] + modules),
-            "libraries": libraries,
-        }
+    def entry(stage: str, modules: list[str], **settings: Any) -> Entry:
+        return {**settings, "code": code.hashes(ROOTS[stage] + modules), "libraries": libraries}
 
     profile = params.chosen
     for name, dataset in params.datasets.items():
@@ -79,34 +78,43 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
         splits = sorted({dataset.train, *dataset.evaluate, dataset.semantics})
         made_by = [module, "sgr.data.generate"] if generated else [module]
         source = {"dataset": name, "data": profile.data}
-        add("download", name, made_by, **source, splits=splits, generated=generated)
-        add(
+        found[f"download/{name}"] = entry("download", made_by, **source, splits=splits, generated=generated)
+        found[f"components/{name}"] = entry(
             "components",
-            name,
             [module],
             **source,
             split=dataset.train,
             **params.components.model_dump(mode="json"),
         )
     for name in sorted({row.backbone for row in params.rows.values()}):
-        add("weights", name, [], backbone=profile.backbones.get(name, name), pretrained=profile.pretrained)
-    for name, row in params.rows.items():
-        network = resolve_network(params, name)
-        dataset = params.datasets[row.dataset]
-        parts = [f"sgr.data.{row.dataset}", f"sgr.models.{row.family}", *_component_modules(network)]
-        common = {
-            "row": name,
-            "dataset": row.dataset,
-            "data": profile.data,
-            "network": network,
-            "threads": profile.threads,
-            "seeds": list(row.seeds or profile.seeds),
-        }
-        training = resolve_training(params, name)
-        concept_loss = resolve_concept_loss(params, name)
-        add(
+        used = profile.backbones.get(name, name)
+        made_by = [f"sgr.models.backbones.{recipe(used).module}"] if profile.pretrained else []
+        found[f"weights/{name}"] = entry("weights", made_by, backbone=used, pretrained=profile.pretrained)
+    for name in params.rows:
+        found |= {f"{stage}/{name}": made for stage, made in row_entries(params, name, entry).items()}
+    found[f"sweep/{params.sweep.dataset}"] = sweep_entry(params, entry)
+    return found
+
+
+def row_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[str, Entry]:
+    """The entries of a row by stage, each made by `entry(stage, modules, **settings)`."""
+    row, profile = params.rows[name], params.chosen
+    network = resolve_network(params, name)
+    dataset = params.datasets[row.dataset]
+    parts = [f"sgr.data.{row.dataset}", *network_modules(network)]
+    common = {
+        "row": name,
+        "dataset": row.dataset,
+        "data": profile.data,
+        "network": network,
+        "threads": profile.threads,
+        "seeds": list(row.seeds or profile.seeds),
+    }
+    training = resolve_training(params, name)
+    concept_loss = resolve_concept_loss(params, name)
+    found = {
+        "train": entry(
             "train",
-            name,
             [*parts, "sgr.losses"] if concept_loss else parts,
             **common,
             split=dataset.train,
@@ -117,14 +125,36 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
             pretrained=profile.pretrained,
             weights=row.backbone,
         )
-        seen = {"resize": training["resize"], "channels_last": training["channels_last"]}
-        inference = params.inference.model_dump(mode="json")
-        add("evaluate", name, parts, **common, **seen, splits=list(dataset.evaluate), inference=inference)
-        if row.component != "none":
-            add(
-                "semantics", name, parts, **common, **seen, split=dataset.semantics, examples=profile.examples
-            )
+    }
+    seen = {"resize": training["resize"], "channels_last": training["channels_last"]}
+    inference = profile.inference.model_dump(mode="json")
+    splits = list(dataset.evaluate)
+    found["evaluate"] = entry("evaluate", parts, **common, **seen, splits=splits, inference=inference)
+    if row.has_regions:
+        shown = {"split": dataset.semantics, "examples": profile.examples}
+        found["semantics"] = entry("semantics", parts, **common, **seen, **shown)
     return found
+
+
+def sweep_entry(params: Params, entry: Callable[..., Entry]) -> Entry:
+    """The sweep's row with each pair L <= K: the train and evaluate entries that it has as a row with these values."""
+    name, grid = params.sweep.row, params.chosen.sweep
+    row = params.rows[name]
+    pairs: list[Entry] = []
+    for K, L in ((K, L) for K in grid.K for L in grid.L if L <= K):
+        changed = row.model_copy(update={"sgr": row.sgr.model_copy(update={"K": K, "L": L})})
+        made = row_entries(params.model_copy(update={"rows": {name: changed}}), name, entry)
+        pairs.append({"K": K, "L": L, "train": made["train"], "evaluate": made["evaluate"]})
+    both = pairs[0]["train"], pairs[0]["evaluate"]  # the code is the same for all pairs
+    return {
+        "row": name,
+        "split": params.datasets[row.dataset].evaluate[0],
+        "K": list(grid.K),
+        "L": list(grid.L),
+        "pairs": pairs,
+        "code": both[0]["code"] | both[1]["code"],
+        "libraries": both[0]["libraries"],
+    }
 
 
 def resolve_network(params: Params, name: str) -> Entry:
@@ -137,12 +167,13 @@ def resolve_network(params: Params, name: str) -> Entry:
     if row.component == "sgr":
         settings = _sgr(params, row, name)
         component = {"kind": "sgr", **{key: settings[key] for key in COMPONENT_ARGUMENTS}}
+    family: Family = getattr(profile.families, row.family)
     return {
         "family": row.family,
         "backbone": profile.backbones.get(row.backbone, row.backbone),
-        "stride": profile.stride,
-        "head_width": profile.head_width,
-        "atrous_rates": list(profile.atrous_rates),
+        "stride": family.stride,
+        "head": family.head
+        | ({"prototypes": params.protoseg.model_dump(mode="json")} if row.prototypes else {}),
         "component": component,
     }
 
@@ -159,10 +190,12 @@ def resolve_concept_loss(params: Params, name: str) -> Entry | None:
 
 
 def resolve_training(params: Params, name: str) -> Entry:
-    """Training settings of a row: the profile's, over them its dataset's, over them the row's own."""
+    """Training settings of a row: the profile's, over them its dataset's, its family's, and the row's own."""
     row, profile = params.rows[name], params.chosen
     of_dataset = profile.datasets.get(row.dataset, Training())
-    training = _layered(Training, profile.training, of_dataset, row.training, name=name, section="training")
+    of_family: Training = getattr(profile.families, row.family).training
+    layers = (profile.training, of_dataset, of_family, row.training)
+    training = _layered(Training, *layers, name=name, section="training")
     if training["batch_size"] % training["accumulate"]:
         raise UserError(
             f"params.yaml: row {name}: batch_size = {training['batch_size']} must be a multiple of "
@@ -197,9 +230,17 @@ def _layered(kind: type[Section], *layers: Section, name: str, section: str) -> 
     return merged
 
 
-def _component_modules(network: Entry) -> list[str]:
-    kind = network["component"] and network["component"]["kind"]
-    return {None: [], "sgr": ["sgr.component"], "glore": ["sgr.glore"]}[kind]
+def network_modules(network: Entry) -> list[str]:
+    """The modules that `sgr.models.build` imports by name for this network."""
+    modules = [
+        f"sgr.models.backbones.{recipe(network['backbone']).module}",
+        f"sgr.models.heads.{network['family']}",
+    ]
+    if "prototypes" in network["head"]:
+        modules.append("sgr.models.heads.prototypes")
+    if network["component"]:
+        modules.append({"sgr": "sgr.component", "glore": "sgr.glore"}[network["component"]["kind"]])
+    return modules
 
 
 class Sources:

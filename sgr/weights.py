@@ -1,13 +1,15 @@
-"""ImageNet weights of the backbones: where each file comes from, its checksum, and its way into timm's names."""
+"""ImageNet weights of the backbones: where each file comes from, its checksum, and its way into ours."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import sha256_file
+from sgr.models.recipes import recipe
 
 
 class Source(NamedTuple):
@@ -22,6 +24,22 @@ class Source(NamedTuple):
 SOURCES = {
     "resnet101": Source(
         "resnet101-63fe2227.pth", "63fe2227", "https://download.pytorch.org/models/resnet101-63fe2227.pth"
+    ),
+    "swin_t": Source(
+        "swin_t-704ceda3.pth", "704ceda3", "https://download.pytorch.org/models/swin_t-704ceda3.pth"
+    ),
+    "swin_b": Source(
+        "swin_b-68c6b09e.pth", "68c6b09e", "https://download.pytorch.org/models/swin_b-68c6b09e.pth"
+    ),
+    "mit_b4": Source(
+        "mit_b4_20220624-d588d980.pth",
+        "d588d980",
+        "https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b4_20220624-d588d980.pth",
+    ),
+    "hrnetv2_w48": Source(
+        "hrnetv2_w48-d2186c55.pth",
+        "d2186c55",
+        "https://download.openmmlab.com/pretrain/third_party/hrnetv2_w48-d2186c55.pth",
     ),
     "efficientnet_lite0": Source(
         "efficientnet-lite0-57934424.pth",
@@ -61,27 +79,25 @@ def find(backbone: str, folder: Path | None) -> Path:
 
 
 def convert(backbone: str, path: Path, out: Path) -> None:
-    """Write the weights under timm's names as safetensors, for `Backbone.body`.
+    """Write the weights as safetensors under the names of `Backbone.body`.
 
-    Keys that the feature extractor has no use for (the classifier) are dropped; all it has must be there.
+    Tensors that the body has no use for (the classifier) are dropped; all it has must be there.
 
     Raises:
         UserError: if the file holds other tensors than the backbone expects.
     """
-    import timm
     import torch
     from safetensors.torch import save
 
     from sgr.files import write_bytes
-    from sgr.models.backbone import RECIPES
+    from sgr.models.backbone import Backbone
 
-    tensors = torch.load(path, map_location="cpu", weights_only=True)
-    if backbone == "efficientnet_lite0":  # other names, same order
-        whole = timm.create_model(RECIPES[backbone].model).state_dict()
-        tensors = dict(zip(whole, tensors.values(), strict=False))
-    body = timm.create_model(RECIPES[backbone].model, features_only=True).state_dict()
+    body = Backbone(backbone, 32).body.state_dict()
+    file = torch.load(path, map_location="cpu", weights_only=True)
+    published = import_module(f"sgr.models.backbones.{recipe(backbone).module}").published
+    tensors = published(file.get("state_dict", file), body)
     wrong = [key for key in body if key not in tensors or tensors[key].shape != body[key].shape]
-    # torchvision's files predate this counter, which starts at zero
+    # older files lack this counter, which starts at zero
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
     if wrong:
         raise UserError(f"{path}: {wrong[0]} is missing or has another shape than {backbone} needs")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgr.errors import UserError
 from sgr.files import read_json, sha256_file
+from sgr.launch.startup import spare_collections
 
 if TYPE_CHECKING:
     from sgr.launch.store import Job
@@ -22,6 +23,7 @@ def run(function: Callable[..., None], *names: str) -> None:
     for name in names:
         parser.add_argument(name)
     arguments = parser.parse_args()
+    spare_collections()
     try:
         function(*(getattr(arguments, name) for name in names))
     except UserError as error:
@@ -90,12 +92,33 @@ def row_inputs(profile: str, plan: dict[str, Any]) -> tuple[dict[str, str], dict
     return {"manifest": sha256_file(manifest)}, where
 
 
-def finish(jobs: dict[int, Job]) -> None:
-    """Run the jobs of a row, one a seed, to their end on this machine's executor."""
+def training_inputs(profile: str, plan: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """`row_inputs` of a training job: the components and the weights too, where it reads them."""
+    inputs, where = row_inputs(profile, plan)
+    where |= {"components": None, "weights": None}
+    if plan["concept_loss"]:
+        components = Path("work", profile, "components", f"{plan['dataset']}.zip")
+        inputs["components"], where["components"] = sha256_file(components), str(components.absolute())
+    weights = Path("work", profile, "weights", plan["weights"], "weights.safetensors")
+    if plan["pretrained"]:
+        inputs["weights"], where["weights"] = sha256_file(weights), str(weights.absolute())
+    return inputs, where
+
+
+def training_jobs(plan: dict[str, Any], inputs: dict[str, str], where: dict[str, Any]) -> dict[int, Job]:
+    """The training jobs of a plan entry, by seed."""
+    from sgr.launch.store import Job
+
+    settings = {key: value for key, value in plan.items() if key not in ("seeds", "weights")}
+    return {seed: Job("train", {"plan": settings, "seed": seed, **inputs}, where) for seed in plan["seeds"]}
+
+
+def finish(jobs: Iterable[Job]) -> None:
+    """Run jobs to their end on this machine's executor."""
     from sgr.launch.cluster import settings
     from sgr.launch.executors import run as run_jobs
 
-    run_jobs(list(jobs.values()), settings())
+    run_jobs(list(jobs), settings())
 
 
 def take(jobs: dict[int, Job], names: list[str], into: Callable[[int], Path]) -> dict[str, Any]:
@@ -112,16 +135,43 @@ def take(jobs: dict[int, Job], names: list[str], into: Callable[[int], Path]) ->
 
 
 def trained_jobs(
-    kind: str, profile: str, plan: dict[str, Any], inputs: dict[str, str], where: dict[str, Any]
+    kind: str,
+    plan: dict[str, Any],
+    models: Mapping[int, tuple[str, Path]],
+    inputs: dict[str, str],
+    where: dict[str, Any],
 ) -> dict[int, Job]:
-    """The jobs of a row that start from its trained networks, by seed; their key follows from the training job's."""
+    """The jobs of a plan entry that start from trained networks, by seed; their key follows from the training job's.
+
+    `models`: of `row_models` or `stored_models`; `inputs` and `where`: of `row_inputs`.
+    """
     from sgr.launch.store import Job
 
-    jobs = {}
-    trained = Path("work", profile, "train", plan["row"])
     settings = {key: value for key, value in plan.items() if key != "seeds"}
-    for seed in plan["seeds"]:
-        folder = trained / str(seed)
-        spec = {"plan": settings, "seed": seed, "trained": read_json(folder / "job.json")["key"], **inputs}
-        jobs[seed] = Job(kind, spec, {**where, "model": str((folder / "model.safetensors").absolute())})
-    return jobs
+    return {
+        seed: Job(
+            kind,
+            {"plan": settings, "seed": seed, "trained": key, **inputs},
+            {**where, "model": str(weights.absolute())},
+        )
+        for seed, (key, weights) in models.items()
+    }
+
+
+def row_models(profile: str, plan: dict[str, Any]) -> dict[int, tuple[str, Path]]:
+    """Key of the training job and file of the weights, by seed, as the stage `train` left them."""
+    trained = Path("work", profile, "train", plan["row"])
+    folders = {seed: trained / str(seed) for seed in plan["seeds"]}
+    return {
+        seed: (read_json(folder / "job.json")["key"], folder / "model.safetensors")
+        for seed, folder in folders.items()
+    }
+
+
+def stored_models(jobs: Mapping[int, Job]) -> dict[int, tuple[str, Path]]:
+    """The same of finished training jobs, in the job store."""
+    from sgr.launch.cluster import settings
+    from sgr.launch.store import JobStore
+
+    store = JobStore(settings().jobs)
+    return {seed: (job.key, store.folder(job) / "model.safetensors") for seed, job in jobs.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common import finish, plan_entry, row_inputs, run, take, trained_jobs
+from stages.common import finish, plan_entry, row_inputs, row_models, run, take, trained_jobs
 
 
 def main(profile: str, row: str) -> None:
@@ -12,9 +12,8 @@ def main(profile: str, row: str) -> None:
     from sgr.files import read_json, write_json
 
     plan = plan_entry(profile, "evaluate", row)
-    inputs, where = row_inputs(profile, plan)
-    jobs = trained_jobs("evaluate", profile, plan, inputs, where)
-    finish(jobs)
+    jobs = trained_jobs("evaluate", plan, row_models(profile, plan), *row_inputs(profile, plan))
+    finish(jobs.values())
 
     folder = Path("work", profile, "evaluate", row)
     provenance = take(jobs, ["metrics.json"], lambda seed: folder / str(seed))

@@ -6,26 +6,16 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from stages.common import finish, plan_entry, row_inputs, run, take
+from stages.common import finish, plan_entry, run, take, training_inputs, training_jobs
 
 
 def main(profile: str, row: str) -> None:
     """Write work/<profile>/train/<row>/<seed>/ and results/<profile>/curves/<dataset>/<row>.csv."""
-    from sgr.files import sha256_file, write_bytes, write_json
-    from sgr.launch.store import Job
+    from sgr.files import write_bytes, write_json
 
     plan = plan_entry(profile, "train", row)
-    inputs, where = row_inputs(profile, plan)
-    where |= {"components": None, "weights": None}
-    if plan["concept_loss"]:
-        components = Path("work", profile, "components", f"{plan['dataset']}.zip")
-        inputs["components"], where["components"] = sha256_file(components), str(components.absolute())
-    weights = Path("work", profile, "weights", plan["weights"], "weights.safetensors")
-    if plan["pretrained"]:
-        inputs["weights"], where["weights"] = sha256_file(weights), str(weights.absolute())
-    settings = {key: value for key, value in plan.items() if key not in ("seeds", "weights")}
-    jobs = {seed: Job("train", {"plan": settings, "seed": seed, **inputs}, where) for seed in plan["seeds"]}
-    finish(jobs)
+    jobs = training_jobs(plan, *training_inputs(profile, plan))
+    finish(jobs.values())
 
     folder = Path("work", profile, "train", row)
     provenance = take(jobs, ["model.safetensors", "curve.csv"], lambda seed: folder / str(seed))

@@ -22,6 +22,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from sgr.config import WITH_QUERIES
 from tests.scratch import (
     commit,
     copy_checkout,
@@ -47,15 +48,23 @@ HANDFUL = {
     "profiles.mini.generated": {"images": {"train": 4, "test": 2}, "size": [48, 56], "seed": 0},
     "profiles.mini.sgr": {"K": 12, "L": 4, "D": 16, "heads": 2},
     "profiles.mini.glore": {"K": 12, "D": 16},
-    "profiles.mini.head_width": 16,
+    "profiles.mini.sweep": {"K": [6, 12], "L": [2, 12]},
     "profiles.mini.training.iterations": 6,
     "profiles.mini.training.batch_size": 2,
     "profiles.mini.training.crop": [32, 32],
     "profiles.mini.training.warmup": 1,
     "profiles.mini.training.log_every": 1,
-    "inference.scales": [0.5, 1.0],
+    "profiles.mini.inference.scales": [0.5, 1.0],
     f"rows.{OWN_K}.sgr": {"beta": 0.0, "K": 10},
 }
+
+# Every family, component, classifier and dataset, in as few rows as hold them; CamVid whole.
+ROWS = (
+    *("camvid-fcn", "camvid-fcn-glore", "camvid-fcn-sgr", OWN_K),
+    *("cityscapes-fcn-sgr", "cityscapes-mask2former", "ade20k-deeplabv3-sgr", "ade20k-upernet-sgr"),
+    *("ade20k-hrnet-protoseg", "cocostuff10k-maskformer", "cocostuff10k-mask2former-sgr"),
+    *("cocostuff10k-segformer-sgr", "cocostuff10k-segformer-protoseg"),
+)
 
 Say = Callable[[str], None]
 
@@ -74,9 +83,14 @@ def say(request: pytest.FixtureRequest) -> Iterator[Say]:
 
 
 def scratch(root: Path) -> Path:
-    """A fresh copy of the checkout with a handful of iterations, committed."""
+    """A fresh copy of the checkout with a handful of rows and iterations, committed."""
     copy_checkout(root)
-    write_parameters(root, HANDFUL)
+    rows = {f"rows.{name}": ... for name in parameters()["rows"] if name not in ROWS}
+    write_parameters(root, {**HANDFUL, **rows})
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())
+    listed = stages["stages"]["semantics"]["foreach"]
+    stages["stages"]["semantics"]["foreach"] = {name: listed[name] for name in listed if name in ROWS}
+    (root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
     commit(root)
     return root
 
@@ -116,6 +130,7 @@ def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> N
     expected = {"results/mini/" + name for table in ("1", "2", "4", "_camvid") for name in tables(table)}
     for dataset in parameters()["datasets"]:
         expected |= {f"results/mini/figures/{kind}_{dataset}.png" for kind in ("tokens", "curves")}
+    expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md", "figures/sweep.png")}
     outs = {out["path"] for entry in lock.values() for out in entry["outs"]}
     assert expected <= outs
     for path in expected | {out for out in outs if out.startswith("results/")}:
@@ -133,12 +148,28 @@ def tables(name: str) -> tuple[str, str]:
     return f"table{name}.md", f"table{name}.csv"
 
 
+def test_the_rows_hold_every_kind() -> None:
+    """Of all rows: each dataset, and each family, component and classifier, on each kind of backbone it has."""
+
+    def kinds(names: Iterable[str]) -> set[Any]:
+        rows = {name: parameters()["rows"][name] for name in names}
+        alone = {(key, row.get(key)) for row in rows.values() for key in ("dataset", "component", "backbone")}
+        return alone | {(row["family"], row.get("prototypes", False)) for row in rows.values()}
+
+    swin_b = {
+        ("backbone", "swin_b"),
+        ("upernet", True),
+    }  # of the same files as Swin-T and the other prototypes
+    assert kinds(parameters()["rows"]) - swin_b == kinds(ROWS)
+
+
 def test_every_row_has_its_results(whole: Path) -> None:
-    for name, row in parameters()["rows"].items():
+    for name in ROWS:
+        row = parameters()["rows"][name]
         result = json.loads((whole / f"results/mini/{row['dataset']}/{name}.json").read_text())
         assert list(result["seeds"]) == ["0"]
         assert (whole / f"results/mini/curves/{row['dataset']}/{name}.csv").read_text().count("\n") == 7
-        if row.get("component", "none") != "none":
+        if row.get("component", "none") != "none" or row["family"] in WITH_QUERIES:
             assert (whole / f"results/mini/{row['dataset']}/{name}.semantics.json").exists()
 
 

@@ -21,6 +21,7 @@ from sgr.evaluation.miou import confusion, summary
 from sgr.evaluation.semantics import SHOWN, image_regions, most_active, semantics
 from sgr.evaluation.trained import trained_network
 from sgr.files import read_json
+from sgr.models.heads.pixels import OfLastMap, PixelHead
 from sgr.models.network import Network, Output
 from sgr.semantics import label_shares, token_semantics
 from tests import tiny_row
@@ -49,14 +50,16 @@ class Convolution(nn.Module):
         self.stride, self.channels = stride, 5
         self.conv = nn.Conv2d(3, 5, size, stride, padding=(size - stride) // 2)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return torch.tanh(3 * self.conv(images.float() / 128 - 1))
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [torch.tanh(3 * self.conv(images.float() / 128 - 1))]
 
 
 def fake(stride: int, size: int) -> Network:
     torch.manual_seed(0)
-    network = Network(Convolution(stride, size), None, nn.Conv2d(5, 4, 1), None).eval()
-    nn.init.normal_(network.head.weight, std=2.0)
+    network = Network(
+        Convolution(stride, size), None, PixelHead(OfLastMap(), nn.Conv2d(5, 4, 1)), None
+    ).eval()
+    nn.init.normal_(network.head.classifier.weight, std=2.0)
     return network
 
 
@@ -94,7 +97,8 @@ def slow_scores(
     columns = np.minimum(np.arange(full[1]), small[1] - 1)
     inputs = inputs[:, rows][:, :, columns]
     with torch.no_grad():
-        logits = network.head(network.backbone(torch.from_numpy(inputs)[None].float()))[0].double().numpy()
+        prediction = network.head(network.backbone(torch.from_numpy(inputs)[None].float()))
+    logits = prediction.logits[0].double().numpy()
     logits = bilinear(logits, full)
     exponentials = np.exp(logits - logits.max(0))
     here = (exponentials / exponentials.sum(0))[:, : small[0], : small[1]]

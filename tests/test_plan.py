@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
+from sgr import plan
 from sgr.config import Params
 from sgr.errors import UserError
-from sgr.plan import Entry, Sources, entries
+from sgr.plan import Entry, Sources
 from tests.scratch import ROOT, checked
 
 STAGES = ("train", "evaluate", "semantics")
@@ -34,6 +35,11 @@ def code(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def entries(params: Params, root: Path) -> dict[str, Entry]:
+    """The plan without the sweep, whose entry repeats those of a row: tests/test_sweep.py."""
+    return {key: entry for key, entry in plan.entries(params, root).items() if not key.startswith("sweep/")}
+
+
 def changed(before: dict[str, Entry], after: dict[str, Entry]) -> set[str]:
     assert before.keys() == after.keys()
     return {key for key in before if before[key] != after[key]}
@@ -44,7 +50,7 @@ def of_rows(params: Params, wanted: Any) -> set[str]:
     return {
         f"{stage}/{name}"
         for name, row in params.rows.items()
-        for stage in (STAGES if row.component != "none" else STAGES[:2])
+        for stage in (STAGES if row.has_regions else STAGES[:2])
         if wanted(row)
     }
 
@@ -100,7 +106,7 @@ def test_another_profile_in_the_file_touches_nothing(params: Params, tmp_path: P
 
 
 def test_inference_touches_evaluation_alone(params: Params, tmp_path: Path) -> None:
-    after = checked(tmp_path, {"inference.flip": False})
+    after = checked(tmp_path, {"profiles.mini.inference.flip": False})
     assert changed(entries(params, ROOT), entries(after, ROOT)) == {
         f"evaluate/{name}" for name in params.rows
     }
@@ -112,10 +118,16 @@ def is_sgr(row: Any) -> bool:
 
 # edited file -> the entries that it changes, of all (key, row or None)
 EDITS: dict[str, Any] = {
-    "sgr/models/deeplabv3.py": lambda stage, row: row and row.family == "deeplabv3",
-    "sgr/models/fcn.py": lambda stage, row: row and row.family == "fcn",
+    "sgr/models/heads/deeplabv3.py": lambda stage, row: row and row.family == "deeplabv3",
+    "sgr/models/heads/fcn.py": lambda stage, row: row and row.family == "fcn",
+    "sgr/models/heads/upernet.py": lambda stage, row: row and row.family == "upernet",
+    "sgr/models/heads/queries.py": lambda stage, row: row and row.family in ("maskformer", "mask2former"),
+    "sgr/models/heads/prototypes.py": lambda stage, row: row and row.prototypes,
+    "sgr/models/backbones/swin.py": lambda stage, row: row and row.backbone in ("swin_t", "swin_b"),
+    "sgr/models/backbones/convolutional.py": lambda stage, row: row and row.backbone == "resnet101",
     "sgr/models/network.py": lambda stage, row: row,
     "sgr/models/backbone.py": lambda stage, row: row or stage == "weights",
+    "sgr/models/recipes.py": lambda stage, row: row or stage == "weights",
     "sgr/glore.py": lambda stage, row: row and row.component == "glore",
     "sgr/component.py": lambda stage, row: row and is_sgr(row),
     "sgr/reasoning.py": lambda stage, row: row and row.component != "none",
@@ -206,8 +218,8 @@ def test_unknown_module_is_named() -> None:
 def test_lists_of_dvc_yaml_are_those_of_the_rows(params: Params) -> None:
     """DVC cannot filter a list, so these two stand in dvc.yaml by hand."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    with_component = {name: row.dataset for name, row in params.rows.items() if row.component != "none"}
-    assert stages["semantics"]["foreach"] == with_component
+    with_regions = {name: row.dataset for name, row in params.rows.items() if row.has_regions}
+    assert stages["semantics"]["foreach"] == with_regions
     assert set(stages["weights"]["foreach"]) == {row.backbone for row in params.rows.values()}
 
 
@@ -219,20 +231,47 @@ def test_the_plan_stage_depends_on_every_section(params: Params) -> None:
 
 
 def test_paper_profile_is_section_5_2(tmp_path: Path) -> None:
+    """SGD for the FCN and DeepLabV3 heads, AdamW at 1e-5 for mask classification and Swin backbones."""
     params = checked(tmp_path, {"profile": "paper"})
     found = entries(params, ROOT)
-    expected = {
-        "cityscapes": {"crop": [768, 768], "batch_size": 8, "learning_rate": 0.006},
-        "ade20k": {"crop": [512, 512], "batch_size": 16, "learning_rate": 0.004},
-        "cocostuff10k": {"crop": [512, 512], "batch_size": 16, "learning_rate": 0.004},
+    data = {
+        "cityscapes": {"crop": [768, 768], "batch_size": 8},
+        "ade20k": {"crop": [512, 512], "batch_size": 16},
+        "cocostuff10k": {"crop": [512, 512], "batch_size": 16},
     }
-    common = {"optimizer": "sgd", "momentum": 0.9, "power": 0.9, "head_multiplier": 10.0, "resize": 1.0}
+    common = {"power": 0.9, "resize": 1.0}
     for name, row in params.rows.items():
         entry = found[f"train/{name}"]
-        wanted = common | expected.get(row.dataset, {})
+        wanted: dict[str, Any] = common | data.get(row.dataset, {})
+        if row.family in ("fcn", "deeplabv3"):
+            rate = 0.006 if row.dataset == "cityscapes" else 0.004
+            wanted |= {"optimizer": "sgd", "momentum": 0.9, "learning_rate": rate, "head_multiplier": 10.0}
+        elif row.family != "segformer" and row.family != "hrnet":
+            wanted |= {"optimizer": "adamw", "learning_rate": 1e-5, "head_multiplier": 10.0}
         assert {key: entry["training"][key] for key in wanted} == wanted, name
-        assert entry["pretrained"] and entry["network"]["backbone"] == row.backbone == "resnet101"
+        assert entry["pretrained"] and entry["network"]["backbone"] == row.backbone
         assert found[f"evaluate/{name}"]["inference"] == {
             "scales": [0.5, 0.75, 1.0, 1.25, 1.5, 1.75],
             "flip": True,
         }
+
+
+def test_a_row_trains_as_its_baseline(params: Params, tmp_path: Path) -> None:
+    """A component is the only difference between a row and its plain row: same data, schedule and evaluation."""
+    for profile in params.profiles:
+        found = entries(checked(tmp_path, {"profile": profile}), ROOT)
+        for name, row in params.rows.items():
+            if row.component == "none":
+                continue
+            plain = next(
+                other
+                for other, candidate in params.rows.items()
+                if candidate.component == "none"
+                and (candidate.dataset, candidate.family, candidate.backbone, candidate.prototypes)
+                == (row.dataset, row.family, row.backbone, row.prototypes)
+            )
+            same = ("dataset", "data", "threads", "seeds", "split", "jitter", "augmentation", "training")
+            for key in (*same, "pretrained", "weights"):
+                assert found[f"train/{name}"][key] == found[f"train/{plain}"][key], (name, key)
+            for key in ("splits", "inference", "resize", "channels_last"):
+                assert found[f"evaluate/{name}"][key] == found[f"evaluate/{plain}"][key], (name, key)

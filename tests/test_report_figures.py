@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from sgr.errors import UserError
 from sgr.report import palette
@@ -72,6 +72,32 @@ def test_rows_of_two_heads_are_told_apart(tmp_path: Path) -> None:
     examples = load(tmp_path / "a.npz")
     figure = draw_tokens({"x-fcn-sgr": examples, "x-deeplabv3-sgr": examples}, CLASSES, palette.distinct(3))
     assert {"Dil-FCN + SGR", "DeepLabV3 + SGR"} <= set(texts(figure))
+
+
+def test_of_many_rows_the_papers_are_shown_and_ablations_last(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {
+        "fcn-glore": 1, "fcn-sgr": 1, "fcn-sgr-graph": 1, "deeplabv3-sgr": 1, "maskformer": 1, "maskformer-sgr": 0,
+        "mask2former": 1, "mask2former-sgr": 1, "segformer-sgr": 1, "upernet-sgr": 1,
+    }  # fmt: skip
+    for row, regions in rows.items():
+        write_examples(tmp_path / f"cocostuff10k-{row}.npz", [regions])
+    shown: list[str] = []
+
+    def remember(files: dict[str, Any], *_: Any) -> Figure:
+        shown[:] = files
+        return Figure()
+
+    monkeypatch.setattr("sgr.report.tokens.draw_tokens", remember)
+    write_tokens(tmp_path, "cocostuff10k", CLASSES, tmp_path / "tokens.png")
+    # Table 2's four, then two of Table 1, of which maskformer-sgr has nothing to show
+    paper = ["fcn-sgr", "fcn-glore", "maskformer", "upernet-sgr", "mask2former-sgr", "mask2former"]
+    assert shown == [f"cocostuff10k-{row}" for row in paper]
+    for row in (*paper, "deeplabv3-sgr"):
+        (tmp_path / f"cocostuff10k-{row}.npz").unlink()
+    write_tokens(tmp_path, "cocostuff10k", CLASSES, tmp_path / "tokens.png")
+    assert shown == ["cocostuff10k-segformer-sgr", "cocostuff10k-fcn-sgr-graph"]
 
 
 @pytest.mark.parametrize("regions", [[], [0], [0, 0]])
@@ -168,16 +194,64 @@ def test_a_panel_a_term_and_a_legend_entry_a_row(tmp_path: Path) -> None:
     figure = draw_curves(
         {"x-fcn": read_curve(tmp_path / "a.csv"), "x-fcn-sgr": read_curve(tmp_path / "b.csv")}
     )
-    assert [axes.get_title(loc="left") for axes in figure.axes] == [
-        "total loss",
-        "segmentation",
-        "concept dice",
-    ]
+    (section,) = figure.subfigs
+    assert panels(section) == ["total loss", "segmentation", "concept dice"]
     assert all(axes.lines for axes in figure.axes)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
-        "Dil-FCN",
-        "Dil-FCN + SGR (2 seeds)",
+    assert legend(section) == ["Dil-FCN", "SGR (2 seeds)"]
+
+
+def panels(section: SubFigure) -> list[str]:
+    return [axes.get_title(loc="left") for axes in section.axes]
+
+
+def legend(section: SubFigure) -> list[str]:
+    return [text.get_text() for text in section.legends[0].get_texts()]
+
+
+def test_a_section_a_head_with_its_own_terms(tmp_path: Path) -> None:
+    terms = {
+        "x-fcn-sgr": ("segmentation", "concept_focal", "concept_dice", "concept_cosine"),
+        "x-maskformer": ("classification", "mask", "dice", "auxiliary_mask"),
+        "x-segformer": ("segmentation",),
+        "x-segformer-protoseg": ("segmentation", "contrast", "distance"),
+    }
+    for row, named in terms.items():
+        write_curve(tmp_path / f"{row}.csv", 1, 3, named)
+    figure = draw_curves({row: read_curve(tmp_path / f"{row}.csv") for row in terms})
+    assert [section.get_suptitle() for section in figure.subfigs] == ["Dil-FCN", "MaskFormer", "SegFormer"]
+    assert [panels(section) for section in figure.subfigs] == [
+        ["total loss", "segmentation", "concept focal", "concept dice", "concept cosine"],
+        ["total loss", "classification", "mask", "dice", "auxiliary mask"],
+        ["total loss", "segmentation", "contrast", "distance"],
     ]
+    assert [legend(section) for section in figure.subfigs] == [
+        ["SGR"],
+        ["MaskFormer"],
+        ["SegFormer", "ProtoSeg"],
+    ]
+
+
+def test_a_component_looks_the_same_under_every_head_and_no_row_like_another(tmp_path: Path) -> None:
+    rows = [
+        "a-fcn",
+        "a-fcn-glore",
+        "a-fcn-sgr",
+        "a-fcn-sgr-graph",
+        "a-fcn-sgr-no-xy",
+        "a-upernet",
+        "a-upernet-sgr",
+    ]
+    write_curve(tmp_path / "a.csv", 1, 3)
+    figure = draw_curves({row: read_curve(tmp_path / "a.csv") for row in rows})
+    fcn, upernet = (
+        {
+            text.get_text(): (line.get_color(), line.get_linestyle())
+            for text, line in zip(found.get_texts(), found.get_lines(), strict=True)
+        }
+        for found in (section.legends[0] for section in figure.subfigs)
+    )
+    assert len(set(fcn.values())) == len(fcn) == 5
+    assert (upernet["SGR"], upernet["UperNet"]) == (fcn["SGR"], fcn["Dil-FCN"])
 
 
 @pytest.mark.parametrize("iterations", [0, 1])

@@ -1,101 +1,81 @@
-"""The sweep's picture, from what `dvc exp show --json` prints."""
+"""The sweep over K and L as CSV, Markdown and heat maps, from numbers that can be checked by hand."""
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from sgr.report import experiments, style, sweep
+from sgr.report import style, sweep
+from sgr.report.sweep import Metrics
+
+ROW = "camvid-fcn-sgr"
+MEASURED: dict[tuple[int, int], list[Metrics]] = {
+    (8, 4): [{"miou_ss": 30.0, "miou_ms": 31.0}, {"miou_ss": 32.0, "miou_ms": 35.0}],
+    (16, 4): [{"miou_ss": 33.0, "miou_ms": 34.0}],
+    (16, 12): [{"miou_ss": 1 / 3, "miou_ms": 36.0}],
+}
 
 
-def data(K: int, L: int, sgr: float, plain: float = 30.0, rate: float = 0.1) -> dict[str, Any]:
-    def metric(row: str, miou: float) -> dict[str, Any]:
-        return {
-            "data": {
-                "row": row,
-                "seeds": {"0": {"val": {"miou_ss": miou}}, "1": {"val": {"miou_ss": miou + 2}}},
-            }
-        }
-
-    folder = "results/mini/camvid"
-    return {
-        "params": {"params.yaml": {"data": {"profile": "mini", "rate": rate, "sgr": {"K": K, "L": L}}}},
-        "metrics": {
-            f"{folder}/camvid-fcn-sgr.json": metric("camvid-fcn-sgr", sgr),
-            f"{folder}/camvid-fcn.json": metric("camvid-fcn", plain),
-            "results/mini/camvid/camvid-fcn-sgr.semantics.json": {
-                "data": {"seeds": {"0": {"val": {"images": 2}}}}
-            },
-        },
-    }
+def written(results: Path) -> tuple[str, dict[tuple[str, str], dict[str, str]]]:
+    """Markdown, and the CSV file's lines by K and L."""
+    sweep.write_sweep("mini", ROW, "val", [8, 16], [4, 12], MEASURED, results)
+    lines = csv.DictReader((results / "mini/sweep.csv").read_text().splitlines())
+    return (results / "mini/sweep.md").read_text(), {(line["K"], line["L"]): line for line in lines}
 
 
-def shown(*finished: dict[str, Any], queued: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """A commit with K = 16, L = 8 and mIoU 34, and its experiments."""
-    runs: list[dict[str, Any]] = [
-        {"name": "run", "revs": [{"data": entry}], "executor": None} for entry in finished
-    ]
-    if queued:
-        runs.append({"name": "later", "revs": [{"data": queued}], "executor": {"state": "queued"}})
-    commit = {"rev": "abc", "data": data(16, 8, 33.0), "experiments": runs or None}
-    return [{"rev": "workspace", "data": data(16, 8, 33.0), "experiments": None}, commit]
+def test_a_line_a_pair_with_the_mean_over_seeds(tmp_path: Path) -> None:
+    _, lines = written(tmp_path)
+    assert list(lines) == [("8", "4"), ("8", "12"), ("16", "4"), ("16", "12")]
+    two = lines["8", "4"]
+    assert (two["row"], two["split"], two["seeds"]) == (ROW, "val", "2")
+    assert (float(two["miou_ss"]), float(two["miou_ms"])) == (31.0, 33.0)
+    assert float(two["miou_ss_std"]) == pytest.approx(2**0.5)
+    assert float(two["miou_ms_std"]) == pytest.approx(8**0.5)
+    assert (lines["16", "4"]["miou_ss"], lines["16", "4"]["miou_ss_std"]) == ("33.0", "")
+    assert lines["16", "12"]["miou_ss"] == repr(1 / 3)
 
 
-def test_points_are_rows_with_sgr_and_means_over_seeds() -> None:
-    found = experiments.points(shown(data(32, 8, 35.0), queued=data(64, 8, 50.0)))
-    assert [(point.row, point.K, point.miou) for point in found] == [
-        ("camvid-fcn-sgr", 16, 34.0),
-        ("camvid-fcn-sgr", 32, 36.0),
-    ]
+def test_more_active_concepts_than_concepts_stay_blank(tmp_path: Path) -> None:
+    markdown, lines = written(tmp_path)
+    assert [lines["8", "12"][name] for name in ("miou_ss", "miou_ms", "seeds")] == ["", "", "0"]
+    single, multi = (
+        [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if "**" in line]
+        for part in markdown.split("## mIoU")[1:]
+    )
+    assert single == [["**K = 8**", "31.00 ± 1.41", ""], ["**K = 16**", "33.00", "0.33"]]
+    assert multi == [["**K = 8**", "33.00 ± 2.83", ""], ["**K = 16**", "34.00", "36.00"]]
+    assert "generated" in markdown.splitlines()[0] and "Dil-FCN + SGR on CamVid, val" in markdown
 
 
-def test_a_result_that_was_not_trained_again_is_left_out() -> None:
-    # K changed, but the row's file is the commit's: the experiment ran another dataset only.
-    assert len(experiments.points(shown(data(32, 8, 33.0)))) == 1
-
-
-def test_only_experiments_that_share_the_rest_make_a_line() -> None:
-    found = experiments.points(shown(data(32, 8, 35.0), data(64, 8, 36.0, rate=0.2)))
-    assert sweep.sweeps(found) == {("mini", "camvid"): {"camvid-fcn-sgr": {(16, 8): 34.0, (32, 8): 36.0}}}
-
-
-def test_null_means_the_profiles_value() -> None:
-    commit, run = data(16, 8, 33.0), data(32, 8, 35.0)
-    for entry, K in ((commit, None), (run, 32)):
-        entry["params"]["params.yaml"]["data"] |= {
-            "sgr": {"K": K, "L": None},
-            "profiles": {"mini": {"sgr": {"K": 16, "L": 8}}},
-        }
-    runs = [{"name": "run", "revs": [{"data": run}], "executor": None}]
-    found = experiments.points([{"rev": "abc", "data": commit, "experiments": runs}])
-    assert [(point.K, point.L) for point in found] == [(16, 8), (32, 8)]
-    assert found[0].setting == found[1].setting
-
-
-def test_no_sweep() -> None:
-    assert sweep.sweeps(experiments.points(shown())) == {}
-    assert sweep.sweeps(experiments.points([{"rev": "workspace", "data": None, "experiments": None}])) == {}
-
-
-@pytest.mark.parametrize(
-    ("grid", "label"),
-    [
-        ({(16, 8): 34.0, (32, 8): 36.0}, "K, concepts"),
-        ({(32, 8): 34.0, (32, 16): 36.0}, "L, concepts active in an image"),
-        ({(16, 8): 34.0, (32, 16): 36.0}, "K, concepts"),
-    ],
-)
-def test_lines_or_a_heat_map(grid: dict[tuple[int, int], float], label: str) -> None:
+def test_heat_maps_have_the_tables_orientation() -> None:
     with style.drawing():
-        figure = sweep.draw_sweep({"camvid-fcn-sgr": grid})
-    assert figure.axes[0].get_xlabel() == label
-    assert bool(figure.axes[0].images) == (len({K for K, _ in grid}) > 1 and len({L for _, L in grid}) > 1)
+        figure = sweep.draw_sweep(sweep.grid(ROW, "val", [8, 16], [4, 12], MEASURED))
+    maps = [axes for axes in figure.axes if axes.images]
+    assert [axes.get_title(loc="left") for axes in maps] == ["single-scale", "multi-scale"]
+    for axes, words in zip(
+        maps, (["31.00\n± 1.41", "33.00", "0.33"], ["33.00\n± 2.83", "34.00", "36.00"]), strict=True
+    ):
+        assert axes.get_xlabel() == "L (active concepts in an image)" and axes.get_ylabel() == "K (concepts)"
+        assert [tick.get_text() for tick in axes.get_xticklabels()] == ["4", "12"]
+        assert [tick.get_text() for tick in axes.get_yticklabels()] == ["8", "16"]
+        assert [text.get_text() for text in axes.texts] == words
+        assert [text.get_position() for text in axes.texts] == [(0, 0), (0, 1), (1, 1)]
+        assert [patch.get_xy() for patch in axes.patches] == [(0.5, -0.5)]  # K = 8, L = 12
 
 
-def test_sweeps_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sweep, "show", lambda: shown(data(32, 8, 35.0)))
-    written = sweep.write_sweeps(tmp_path)
-    assert written == [tmp_path / "mini" / "figures" / "sweep_camvid.png"]
-    assert written[0].read_bytes().startswith(b"\x89PNG")
+def test_a_flat_map_still_shows_its_numbers() -> None:
+    flat: dict[tuple[int, int], list[Metrics]] = {
+        pair: [{"miou_ss": 5.0, "miou_ms": 5.0}] for pair in ((8, 4), (16, 4))
+    }
+    with style.drawing():
+        figure = sweep.draw_sweep(sweep.grid(ROW, "val", [8, 16], [4], flat))
+    assert [(text.get_text(), text.get_color()) for text in figure.axes[0].texts] == [("5.00", "white")] * 2
+
+
+def test_the_same_numbers_are_the_same_bytes(tmp_path: Path) -> None:
+    files = ("sweep.csv", "sweep.md", "figures/sweep.png")
+    once = [written(tmp_path) and (tmp_path / "mini" / name).read_bytes() for name in files]
+    assert [written(tmp_path) and (tmp_path / "mini" / name).read_bytes() for name in files] == once
+    assert once[2].startswith(b"\x89PNG") and b"Software" not in once[2]

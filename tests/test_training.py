@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgr.models.heads.pixels import OfLastMap, PixelHead
 from sgr.models.network import Network, Output, weighted_sum
 from sgr.training import checkpoint
 from sgr.training.job import build_with_loss, train
@@ -103,7 +104,7 @@ def test_two_runs_are_the_same_bytes_and_another_seed_is_not(uninterrupted, wher
     assert same(folder, tmp_path / "again")
     assert tiny_row.train_in_process(spec | {"seed": 1}, where, tmp_path / "other") == 0
     first, second = (load_file(f / "model.safetensors") for f in (folder, tmp_path / "other"))
-    assert not torch.equal(first["head.0.weight"], second["head.0.weight"])
+    assert not torch.equal(first["head.decoder.0.weight"], second["head.0.weight"])
 
 
 def test_start_from_pretrained_weights(where, tmp_path):
@@ -312,6 +313,7 @@ def fit_few(
         "start": 0,
         "iterations": len(batches),
         "accumulate": 1,
+        "gradient_clip": 0.0,
         "precision": "fp32",
         "channels_last": False,
         "compiled": False,
@@ -365,17 +367,17 @@ class Cells(nn.Module):
 
     def __init__(self, stride: int = 8) -> None:
         super().__init__()
-        self.stride, self.channels = stride, 6
+        self.stride, self.channels = stride, [6]
         self.conv = nn.Conv2d(3, 6, stride, stride)
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.conv(images / 255)
+    def forward(self, images: Tensor) -> list[Tensor]:
+        return [self.conv(images / 255)]
 
 
 def test_accumulation_equals_the_whole_batch_without_batch_norm():
     """All pixels labelled, so that both halves weigh the same."""
     torch.manual_seed(0)
-    network = Network(Cells(), None, nn.Conv2d(6, 11, 1), None)
+    network = Network(Cells(), None, PixelHead(OfLastMap(), nn.Conv2d(6, 11, 1)), None)
     images, labels, components = example(4, (32, 40))
     batch = as_batch(images, labels.clamp_max(10), components)
     once, twice, four = (gradients_of_one_step(network, batch, parts) for parts in (1, 2, 4))
@@ -383,9 +385,23 @@ def test_accumulation_equals_the_whole_batch_without_batch_norm():
     torch.testing.assert_close(four, once, rtol=1e-5, atol=1e-7)
 
 
+def test_gradient_clip_limits_the_norm_of_all_gradients_together():
+    torch.manual_seed(0)
+    images, labels, components = example(4, (32, 40))
+    batch = as_batch(images, labels.clamp_max(10), components)
+    norms = []
+    for limit in (0.0, 1e-3, 1e3):
+        torch.manual_seed(0)
+        network = Network(Cells(), None, PixelHead(OfLastMap(), nn.Conv2d(6, 11, 1)), None)
+        fit_few(network, [batch], torch.optim.SGD(network.parameters(), lr=0.0), gradient_clip=limit)
+        norms.append(torch.cat([p.grad.flatten() for p in network.parameters()]).norm().item())
+    assert norms[0] > 1e-3 and norms[2] == pytest.approx(norms[0])
+    assert norms[1] == pytest.approx(1e-3, rel=1e-4)
+
+
 def test_accumulated_losses_in_the_curve_are_means():
     torch.manual_seed(0)
-    network = Network(Cells(), None, nn.Conv2d(6, 11, 1), None)
+    network = Network(Cells(), None, PixelHead(OfLastMap(), nn.Conv2d(6, 11, 1)), None)
     images, labels, components = example(4, (32, 40))
     batch = as_batch(images, labels.clamp_max(10), components)
     rates = {"optimizer": torch.optim.SGD(network.parameters(), lr=0.0), "log_every": 3}
@@ -447,7 +463,7 @@ def test_checkpoints_come_when_no_loss_waits_to_be_logged():
     """Otherwise a resumed run would log another mean."""
     torch.manual_seed(0)
     done: list[int] = []
-    network = Network(Cells(), None, nn.Conv2d(6, 11, 1), None)
+    network = Network(Cells(), None, PixelHead(OfLastMap(), nn.Conv2d(6, 11, 1)), None)
     batch = as_batch(*example(2, (32, 40)))
     fit_few(network, [batch] * 8, log_every=3, checkpoint=done.append, checkpoint_seconds=0)
     assert done == [3, 6]
@@ -471,8 +487,8 @@ def test_rows_that_differ_in_the_component_start_from_the_same_backbone_and_head
 def test_output_is_what_the_head_said():
     """A network is backbone, component, head, and nothing else."""
     torch.manual_seed(0)
-    network = Network(Cells(), None, nn.Conv2d(6, 11, 1), None)
+    network = Network(Cells(), None, PixelHead(OfLastMap(), nn.Conv2d(6, 11, 1)), None)
     images, _, _ = example(2, (32, 40))
     output = network(images)
     assert isinstance(output, Output) and output.component is None
-    assert torch.equal(output.logits, network.head(network.backbone(images)))
+    assert torch.equal(output.prediction.logits, network.head(network.backbone(images)).logits)

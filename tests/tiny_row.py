@@ -45,7 +45,7 @@ def entry(stage: str, row: str = ROW, **training: Any) -> dict[str, Any]:
     Its head has dropout and batch norm, as in the profile; 9 iterations with a row of the curve every 2.
     """
     found = copy.deepcopy(_entries()[f"{stage}/{row}"])
-    found["network"]["head_width"] = 16
+    found["network"]["head"]["width"] = 16
     if component := found["network"]["component"]:
         component |= {"K": 8, "D": 16} | ({"heads": 2} if component["kind"] == "sgr" else {})
     if found.get("concept_loss"):

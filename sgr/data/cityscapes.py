@@ -1,7 +1,8 @@
 """Cityscapes, fine annotations: 2975 training and 500 validation images of 2048x1024, 19 classes.
 
 leftImg8bit/<split>/<city>/<id>_leftImg8bit.png and gtFine/<split>/<city>/<id>_gtFine_labelIds.png, whose ids
-0..33 (and -1, stored as 255) are mapped to the 19 train ids; the others are ignored.
+0..33 (and -1, stored as 255) are mapped to the 19 train ids; the others are ignored. Beside a label map lies
+<id>_gtFine_instanceIds.png, which parts the instances of things.
 """
 
 from __future__ import annotations
@@ -9,12 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from sgr.data.files import (
     IGNORE,
     INVALID,
     Bytes,
     Sample,
+    _decode,
     check_split,
     list_files,
     pair,
@@ -45,13 +48,23 @@ CLASSES = (
     "bicycle",
 )
 SPLITS = ("train", "val")
+THINGS = (
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)  # classes with instances
 
 _IDS = np.array([7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33], dtype=np.uint8)  # label id of each class
 _TABLE = np.full(256, INVALID, dtype=np.uint8)
 _TABLE[:34] = _TABLE[255] = IGNORE
 _TABLE[_IDS] = np.arange(len(CLASSES))
 
-_IMAGE, _LABEL = "_leftImg8bit.png", "_gtFine_labelIds.png"
+_IMAGE, _LABEL, _INSTANCES = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
 
 
 def index(root: Path, split: str) -> list[Sample]:
@@ -64,6 +77,16 @@ def index(root: Path, split: str) -> list[Sample]:
 def read_label(path: Path) -> Bytes:
     """(H, W) uint8 train ids, 255 ignored. Raises UserError for an id that Cityscapes does not define."""
     return train_ids(read_ids(path), _TABLE, path, "Cityscapes' label ids are 0 to 33, and 255 for none")
+
+
+def read_instances(label: Path) -> npt.NDArray[np.int32]:
+    """(H, W) instances of the image with this label map: a number of its own each, 0 where there is none.
+
+    The file beside the label map holds 1000 * label id + k for the k-th instance, and the plain label id for stuff
+    and for groups that the annotators did not part. Raises UserError for a missing or unreadable file.
+    """
+    ids = _decode(label.with_name(label.name.replace(_LABEL, _INSTANCES)), np.array).astype(np.int32)
+    return np.where(ids >= 1000, ids, 0)
 
 
 def write_sample(root: Path, split: str, number: int, image: Bytes, label: Bytes) -> None:

@@ -17,6 +17,7 @@ from sgr.errors import UserError
 from sgr.files import write_json
 from sgr.launch.locks import locked
 from sgr.launch.provenance import now, provenance
+from sgr.launch.startup import spare_collections
 from sgr.launch.store import Job, complete, is_finished
 
 KINDS = {
@@ -68,6 +69,7 @@ def function(kind: str) -> Callable[[dict[str, Any], dict[str, Any], Path], list
 
 def main(folder: Path) -> int:
     """Exit status of a worker process: 0 done, 2 a user's mistake, 1 any other error (logged)."""
+    spare_collections()
     try:
         work(folder, tee=False)
     except UserError as error:

@@ -1,7 +1,7 @@
-"""Networks: a backbone, perhaps a component, a head. One file a head family.
+"""Networks: a backbone, perhaps a component, a head. One file a kind of backbone, one a head family.
 
-Family and component are imported by name, so that the import graph of one row does not hold the others: an edit to
-GloRe retrains the rows with GloRe. Every network has one interface, `Network` of network.py.
+Backbone, family and component are imported by name, so that the import graph of one row does not hold the others: an
+edit to GloRe retrains the rows with GloRe. Every network has one interface, `Network` of network.py.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ def build(
     family: str,
     backbone: str,
     stride: int,
-    head_width: int,
-    atrous_rates: list[int],
+    head: dict[str, Any],
     component: dict[str, Any] | None,
     classes: int,
     concept_loss: dict[str, Any] | None = None,
@@ -30,11 +29,10 @@ def build(
     """The network of one row, with random weights.
 
     Args:
-        family: `fcn` or `deeplabv3`, a module of this package.
-        backbone: see `sgr.models.backbone`.
-        stride: pixels a side of one feature cell.
-        head_width: channels inside the head.
-        atrous_rates: of DeepLabV3.
+        family: a module of `sgr.models.heads`.
+        backbone: see `sgr.models.recipes`.
+        stride: pixels a side of one cell of the last feature map.
+        head: arguments of the family's `head`.
         component: None, or `kind` (`sgr`, `glore`) and the arguments of that component.
         classes: classes to predict.
         concept_loss: None, or the arguments of `sgr.ConceptLoss`.
@@ -44,9 +42,9 @@ def build(
 
     # The component comes last, so that rows that differ in it alone start from the same backbone and head.
     trunk = Backbone(backbone, stride)
-    head = import_module(f"sgr.models.{family}").head(trunk.channels, classes, head_width, atrous_rates)
-    inserted = None if component is None else build_component(trunk.channels, **component)
-    return Network(trunk, inserted, head, build_concept_loss(concept_loss))
+    segmenter = import_module(f"sgr.models.heads.{family}").head(trunk.channels, classes, **head)
+    inserted = None if component is None else build_component(trunk.channels[-1], **component)
+    return Network(trunk, inserted, segmenter, build_concept_loss(concept_loss))
 
 
 def build_component(channels: int, *, kind: str, **arguments: Any) -> nn.Module:

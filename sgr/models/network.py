@@ -1,4 +1,4 @@
-"""The interface every network of the project has, and the networks that classify each pixel.
+"""The interface every network of the project has, whatever its family.
 
 Images go in, class scores at image size come out, so that scales and flips can be averaged; beside them a dict of
 named losses, and the regions with their tokens for the metrics.
@@ -6,14 +6,13 @@ named losses, and the regions with their tokens for the metrics.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from sgr.data.files import IGNORE
 from sgr.models.backbone import Backbone
+from sgr.models.heads.head import Head
 
 if TYPE_CHECKING:
     from sgr.component import SGROutput
@@ -22,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """Class logits (B, classes, h, w), and what the component returned, where there is one."""
+    """What the head returned, which only the head reads, and what the component returned, where there is one."""
 
-    logits: Tensor
+    prediction: Any
     component: SGROutput | GloReOutput | None
 
 
 class Network(nn.Module):
-    """backbone -> component -> head, Figure 2.
+    """backbone -> component on the last map -> head, Figure 2.
 
     Args:
-        backbone: images to features.
+        backbone: images to feature maps.
         component: None, `sgr.SGR` or `sgr.GloRe`.
-        head: features to class logits.
+        head: feature maps to a prediction.
         concept_loss: None, or `sgr.ConceptLoss`, for SGR alone.
     """
 
@@ -42,7 +41,7 @@ class Network(nn.Module):
         self,
         backbone: Backbone,
         component: nn.Module | None,
-        head: nn.Module,
+        head: Head,
         concept_loss: ConceptLoss | None,
     ) -> None:
         super().__init__()
@@ -50,37 +49,33 @@ class Network(nn.Module):
 
     def forward(self, images: Tensor) -> Output:
         """images: (B, 3, H, W) in 0..255."""
-        features = self.backbone(images)
+        *finer, last = self.backbone(images)
         if self.component is None:
-            return Output(self.head(features), None)
-        enhanced = self.component(features)
-        return Output(self.head(enhanced.features), enhanced)
+            return Output(self.head([*finer, last]), None)
+        enhanced = self.component(last)
+        return Output(self.head([*finer, enhanced.features]), enhanced)
 
     def losses(self, output: Output, labels: Tensor, components: Tensor) -> dict[str, Tensor]:
-        """Named losses, unweighted: cross-entropy over labelled pixels, and the terms of Eq. 6.
+        """Named losses, unweighted: the head's, and the terms of Eq. 6.
 
         Args:
             output: of `forward`.
             labels: (B, H, W) integers, 255 where unlabelled.
             components: (B, H, W) integers, 0 for no component.
         """
-        logits = F.interpolate(output.logits.float(), labels.shape[1:], mode="bilinear", align_corners=False)
-        total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction="sum")
-        named = {"segmentation": total / (labels != IGNORE).sum().clamp_min(1)}
+        named = self.head.losses(output.prediction, labels)
         if self.concept_loss is not None:
             terms = self.concept_loss.terms(cast("SGROutput", output.component).concept_logits, components)
             named |= {f"concept_{name}": term for name, term in terms.items()}
         return named
 
     def scores(self, output: Output, size: tuple[int, int]) -> Tensor:
-        """Class probabilities at image size: (B, classes, H, W)."""
-        logits = F.interpolate(output.logits.float(), size, mode="bilinear", align_corners=False)
-        return logits.softmax(1)
+        """Class scores at image size, not negative: (B, classes, H, W)."""
+        return self.head.scores(output.prediction, size)
 
     def regions(self, output: Output) -> Tensor:
-        """Weights of the component's regions, not negative, (B, K, h, w)."""
-        assert output.component is not None, "a network without a component has no regions"
-        return output.component.regions
+        """Weights of the component's regions, or else of the head's own, not negative, (B, K, h, w)."""
+        return self.head.regions(output.prediction) if output.component is None else output.component.regions
 
 
 def parameter_count(network: nn.Module) -> int:

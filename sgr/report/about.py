@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from .markdown import DASH, Column, count, text
+from .names import backbone as in_words
 from .names import method
 from .results import Result
 
+OURS = "not in the paper's table"
 MISSING = "not yet trained by this project"
 
 
@@ -18,7 +20,7 @@ def about(
 
     Args:
         row, dataset, split: what was trained, and where it is measured.
-        backbone: the paper's; empty in a table without the paper.
+        backbone: the paper's, as params.yaml calls it; empty for a row that the paper does not have.
         network: the row's result, None when it has not been trained.
         seeds: how many seeds the numbers are from.
     """
@@ -38,13 +40,18 @@ def columns() -> list[Column]:
     """The same in Markdown."""
     return [
         ("method", text("method")),
-        ("backbone paper", text("backbone_paper")),
-        ("backbone ours", text("backbone_ours")),
+        ("backbone paper", lambda row: in_words(text("backbone_paper")(row))),
+        ("backbone ours", lambda row: in_words(text("backbone_ours")(row))),
         ("parameters", count("parameters")),
         ("seeds n", lambda row: str(row["seeds"]) if row["seeds"] else DASH),
     ]
 
 
+def remark(in_paper: bool, trained: bool) -> str:
+    """Why a line has no numbers of the paper, or none of ours; empty when it has both."""
+    return "; ".join(([] if in_paper else [OURS]) + ([] if trained else [MISSING]))
+
+
 def note() -> Column:
-    """Last column: why a line has no numbers of ours."""
+    """Last column: the remark."""
     return "note", lambda row: str(row["note"])

@@ -1,4 +1,4 @@
-"""Training curves: the total loss of every row, and each of its named terms."""
+"""Training curves: for each head the total loss of its rows, and each of its named terms."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from . import names, style
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 KNOWN = ("seed", "iteration", "learning_rate", "loss")
-WIDTH, TOTAL_HEIGHT, TERM_HEIGHT = 10.0, 3.4, 2.1
+# Inches: the picture, a head's panels, a line of its legend.
+WIDTH, SECTION, LINE = 12.0, 2.8, 0.16
+TOTAL = 2.0  # width of the total loss beside a term's 1
 
 
 def write_curves(folder: Path, dataset: str, path: Path) -> None:
@@ -63,42 +65,73 @@ def smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
 
 
 def draw_curves(frames: Mapping[str, pd.DataFrame]) -> Figure:
-    """Total loss on top, a small panel a named term below; thin lines are seeds, thick ones their mean."""
+    """A section a head, since heads have other terms and scales; thin lines are seeds, thick ones their mean."""
     from matplotlib.figure import Figure
 
-    terms = list(
-        dict.fromkeys(
-            c for f in frames.values() for c in f.columns if c not in KNOWN and np.isfinite(f[c]).any()
-        )
-    )
-    per_line = len(terms) if 0 < len(terms) <= 4 else 3
-    lines = -(-len(terms) // per_line)
-    figure = Figure(figsize=(WIDTH, TOTAL_HEIGHT + TERM_HEIGHT * lines), layout="constrained")
-    grid = figure.add_gridspec(1 + lines, per_line, height_ratios=[TOTAL_HEIGHT, *[TERM_HEIGHT] * lines])
-    total = figure.add_subplot(grid[0, :])
-    handles = _panel(total, "loss", "total loss", frames)
-    for number, term in enumerate(terms):
-        _panel(
-            figure.add_subplot(grid[1 + number // per_line, number % per_line]),
-            term,
-            term.replace("_", " "),
-            frames,
-        )
-    widest = 0.7 + 0.062 * max(len(handle.get_label()) for handle in handles)
-    columns = max(1, min(len(handles), int(WIDTH / widest)))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7, handlelength=3)
+    heads: dict[str, dict[str, pd.DataFrame]] = {}
+    for row, frame in frames.items():
+        heads.setdefault(names.parts(row).head, {})[row] = frame
+    legends = [_legend(rows) for rows in heads.values()]
+    heights = [SECTION + LINE * -(-len(handles) // columns) for handles, columns in legends]
+    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
+    sections = figure.subfigures(len(heads), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for section, (head, rows), (handles, columns) in zip(sections, heads.items(), legends, strict=True):
+        section.suptitle(names.HEADS.get(head, head), x=0.008, ha="left", fontsize=10, fontweight="bold")
+        section.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7, handlelength=3)
+        _section(section, rows)
     return figure
 
 
-def _panel(axes: Axes, column: str, title: str, frames: Mapping[str, pd.DataFrame]) -> list[Any]:
-    """Draw one column of every row that has it; returns one legend handle a row."""
+def _section(section: SubFigure, rows: Mapping[str, pd.DataFrame]) -> None:
+    """Total loss on the left, a small panel a named term on its right, in two lines where there are many."""
+    terms = list(
+        dict.fromkeys(
+            c for f in rows.values() for c in f.columns if c not in KNOWN and np.isfinite(f[c]).any()
+        )
+    )
+    lines = 1 if len(terms) <= 2 else 2
+    across = -(-len(terms) // lines)
+    grid = section.add_gridspec(lines, 1 + across, width_ratios=[TOTAL, *[1.0] * across])
+    _panel(section.add_subplot(grid[:, 0]), "loss", "total loss", rows)
+    for number, term in enumerate(terms):
+        place = grid[number // across, 1 + number % across]
+        _panel(section.add_subplot(place), term, term.replace("_", " "), rows)
+    for axes in section.axes:
+        spec = axes.get_subplotspec()
+        if spec is not None and spec.is_last_row():
+            axes.set_xlabel("iteration")
+
+
+def _legend(rows: Mapping[str, pd.DataFrame]) -> tuple[list[Any], int]:
+    """A handle a row, and how many fit beside each other."""
     from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], label=_label(row, rows[row]), **look) for row, look in _looks(rows).items()]
+    widest = 0.7 + 0.062 * max(len(str(handle.get_label())) for handle in handles)
+    return handles, max(1, min(len(handles), int(WIDTH / widest)))
+
+
+def _looks(rows: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
+    """Colour and line style by row: a component has the same under every head, ablations those that are left."""
+    components = ["", *names.COMPONENTS]
+    ablations = [row for row in rows if names.parts(row).ablation]
+    return {
+        row: style.row_style(
+            len(components) + ablations.index(row)
+            if row in ablations
+            else components.index(names.parts(row).component)
+        )
+        for row in rows
+    }
+
+
+def _panel(axes: Axes, column: str, title: str, rows: Mapping[str, pd.DataFrame]) -> None:
+    """Draw one column of every row that has it."""
     from matplotlib.ticker import MaxNLocator
 
-    handles, bounds = [], []
-    for number, (row, frame) in enumerate(frames.items()):
-        look: dict[str, Any] = style.row_style(number)
-        handles.append(Line2D([], [], label=_label(row, frame), **look))
+    bounds, looks = [], _looks(rows)
+    for row, frame in rows.items():
+        look = looks[row]
         if column not in frame:
             continue
         seeds = [part for _, part in frame[np.isfinite(frame[column])].groupby("seed")]
@@ -122,7 +155,6 @@ def _panel(axes: Axes, column: str, title: str, frames: Mapping[str, pd.DataFram
         if len(smoothed) > 1:
             axes.plot(*_mean(smoothed), linewidth=1.6, **look)
     axes.set_title(title, loc="left")
-    axes.set_xlabel("iteration")
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     axes.grid(alpha=0.25, linewidth=0.5)
     lows, highs, starts, ends = zip(*bounds, strict=True) if bounds else ((0.0,), (1.0,), (0,), (1,))
@@ -132,7 +164,6 @@ def _panel(axes: Axes, column: str, title: str, frames: Mapping[str, pd.DataFram
         axes.set_xticks([low_x])
     # Set by the smoothed lines: single batches may leave the panel, the curves never do.
     axes.set_ylim(low - margin, high + margin)
-    return handles
 
 
 def _mean(lines: list[tuple[NDArray[Any], NDArray[np.float64]]]) -> tuple[NDArray[Any], NDArray[np.float64]]:
@@ -145,4 +176,4 @@ def _mean(lines: list[tuple[NDArray[Any], NDArray[np.float64]]]) -> tuple[NDArra
 
 def _label(row: str, frame: pd.DataFrame) -> str:
     seeds = frame["seed"].nunique()
-    return names.method(row) + (f" ({seeds} seeds)" if seeds > 1 else "")
+    return (names.component(row) or names.method(row)) + (f" ({seeds} seeds)" if seeds > 1 else "")

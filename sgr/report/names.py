@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 DATASETS = {
     "cocostuff10k": "COCO-Stuff-10K",
@@ -11,18 +11,31 @@ DATASETS = {
     "camvid": "CamVid",
     "coco": "MS-COCO",
 }
+# In the order of tables and figures, which keeps that of the paper's Table 1.
 HEADS = {
     "fcn": "Dil-FCN",
     "deeplabv3": "DeepLabV3",
-    "upernet": "UperNet",
     "maskformer": "MaskFormer",
+    "upernet": "UperNet",
     "mask2former": "Mask2Former",
     "segformer": "SegFormer",
     "hrnet": "HRNet",
     "swin": "Swin",
 }
 COMPONENTS = {"glore": "GloRe", "sgr": "SGR", "protoseg": "ProtoSeg"}
-# As the paper's Table 4 writes them; any other ablation shows its own name.
+BACKBONES = {
+    "resnet101": "ResNet-101",
+    "swin_t": "Swin-T",
+    "swin_b": "Swin-B",
+    "mit_b4": "MiT-B4",
+    "hrnetv2_w48": "HRNetV2-W48",
+    "efficientnet_lite0": "EfficientNet-Lite0",
+    "tiny_resnet": "tiny ResNet",
+    "tiny_swin": "tiny Swin",
+    "tiny_mit": "tiny MiT",
+    "tiny_hrnet": "tiny HRNet",
+}
+# As the paper's Table 4 writes and orders them; any other ablation shows its own name.
 ABLATIONS = {
     "no-token-supervision": "w/o focal, dice and cosine",
     "no-cosine": "w/o cosine",
@@ -69,7 +82,18 @@ def plain(row: str) -> str:
     return "-".join(filter(None, parts(row)[:2]))
 
 
-def order(row: str) -> tuple[str, str, int, str]:
-    """Sort key: a dataset's heads, for each the plain row, GloRe, SGR, then the ablations."""
+def backbone(name: str) -> str:
+    """A backbone of params.yaml in words: `ResNet-101`."""
+    return BACKBONES.get(name, name)
+
+
+def order(row: str) -> tuple[Any, ...]:
+    """Sort key: a dataset's heads as in HEADS; for each the plain row, GloRe, SGR, ProtoSeg, then the ablations."""
     dataset, head, name, ablation = parts(row)
-    return dataset, head, ["", *COMPONENTS].index(name), ablation
+    added = ["", *COMPONENTS].index(name)
+    return dataset, *_place(head, [*HEADS]), added, *_place(ablation, ["", *ABLATIONS])
+
+
+def _place(name: str, known: list[str]) -> tuple[int, str]:
+    """Known names in their order, then the others by alphabet."""
+    return [*known, name].index(name), name

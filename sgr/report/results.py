@@ -71,13 +71,6 @@ def load(folder: Path, dataset: str, row: str, suffix: str = ".json") -> Result 
     return Result(path, str(data.get("backbone") or ""), parameters, data["seeds"])
 
 
-def rows(folder: Path, dataset: str) -> list[str]:
-    """The rows of a dataset that have a result."""
-    return sorted(
-        path.stem for path in (folder / dataset).glob("*.json") if not path.name.endswith(SEMANTICS)
-    )
-
-
 def profile_folder(results: Path, profile: str) -> Path:
     """results/<profile>. Raises UserError when it does not exist."""
     folder = results / profile

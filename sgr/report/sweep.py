@@ -1,112 +1,138 @@
-"""mIoU against the number of concepts K and of active concepts L, from DVC's experiments."""
+"""Sensitivity to K and L: mIoU of one row for each pair of them, as CSV, Markdown and heat maps."""
 
 from __future__ import annotations
 
-import statistics
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sgr.files import write_bytes
+
 from . import names, style
-from .experiments import Point, points, show
+from .markdown import DASH, notice, number
+from .statistics import spread
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NONE_FOUND = "no sweep found: run `dvc exp run --queue -S sgr.K=16,32,64` and `dvc queue start` first"
-Grid = Mapping[tuple[int, int], float]  # (K, L) -> mIoU
+TITLE = "Sensitivity to K and L"
+READING = (
+    "K: concepts, L: how many of them are active in an image, so L > K stays blank. mIoU in percent, ↑ higher is "
+    "better; multi-scale with horizontal flip. ± is the sample standard deviation over seeds. The paper has this "
+    "study in its supplementary material."
+)
+MEASURES = {"miou_ss": "single-scale", "miou_ms": "multi-scale"}
+
+Metrics = Mapping[str, Any]
 
 
-def write_sweeps(results: Path = Path("results")) -> list[Path]:
-    """Draw results/<profile>/figures/sweep_<dataset>.png where there is a sweep; returns the paths."""
-    written = []
-    for (profile, dataset), rows in sorted(sweeps(points(show())).items()):
-        path = results / profile / "figures" / f"sweep_{dataset}.png"
-        with style.drawing():
-            style.write_figure(draw_sweep(rows), path)
-        written.append(path)
-    return written
+def write_sweep(
+    profile: str,
+    row: str,
+    split: str,
+    K: Sequence[int],
+    L: Sequence[int],
+    measured: Mapping[tuple[int, int], Sequence[Metrics]],
+    results: Path = Path("results"),
+) -> None:
+    """Write results/<profile>/sweep.csv, sweep.md and figures/sweep.png.
 
-
-def sweeps(found: Sequence[Point]) -> dict[tuple[str, str], dict[str, Grid]]:
-    """(profile, dataset) -> row -> mIoU by (K, L), for the rows with at least two settings of K and L.
-
-    Of experiments that differ in other parameters too, the largest group that shares them is taken.
+    Args:
+        row, split: what was trained with each pair, and where it is measured.
+        K, L: the values of the grid, in the order of table and picture.
+        measured: (K, L) -> metrics by seed, each with `miou_ss` and `miou_ms`; a pair that is missing stays blank.
     """
-    groups: dict[tuple[str, str, str], dict[str, dict[tuple[int, int], list[float]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
-    for point in found:
-        groups[point.profile, point.dataset, point.row][point.setting][point.K, point.L].append(point.miou)
-    swept: dict[tuple[str, str], dict[str, Grid]] = defaultdict(dict)
-    for (profile, dataset, row), settings in groups.items():
-        largest = max(settings.values(), key=len)
-        if len(largest) > 1:
-            swept[profile, dataset][row] = {
-                where: statistics.mean(values) for where, values in sorted(largest.items())
-            }
-    return {
-        key: dict(sorted(rows.items(), key=lambda item: names.order(item[0]))) for key, rows in swept.items()
-    }
+    folder = results / profile
+    frame = grid(row, split, K, L, measured)
+    write_bytes(folder / "sweep.csv", frame.to_csv(index=False, lineterminator="\n").encode())
+    write_bytes(folder / "sweep.md", f"{notice(profile)}\n\n{markdown(frame)}".encode())
+    with style.drawing():
+        style.write_figure(draw_sweep(frame), folder / "figures" / "sweep.png")
 
 
-def draw_sweep(rows: Mapping[str, Grid]) -> Figure:
-    """Lines over K, or over L where only L varies; a heat map a row where both vary."""
+def grid(
+    row: str,
+    split: str,
+    K: Sequence[int],
+    L: Sequence[int],
+    measured: Mapping[tuple[int, int], Sequence[Metrics]],
+) -> pd.DataFrame:
+    """A line a pair, blank ones too: row, split, K, L, seeds, and mean and deviation of each of MEASURES."""
+    import pandas as pd
+
+    lines = []
+    for pair in ((k, of_k) for k in K for of_k in L):
+        seeds = measured.get(pair, ())
+        line = {"row": row, "split": split, "K": pair[0], "L": pair[1], "seeds": len(seeds)}
+        for measure in MEASURES:
+            found = spread([float(metrics[measure]) for metrics in seeds])
+            line |= {measure: found and found.mean, f"{measure}_std": found and found.std}
+        lines.append(line)
+    numbers = [name for measure in MEASURES for name in (measure, f"{measure}_std")]
+    return pd.DataFrame(lines).astype(dict.fromkeys(numbers, "float64"))
+
+
+def markdown(frame: pd.DataFrame) -> str:
+    """A table a measure, K down and L across."""
+    about = frame.iloc[0]
+    parts = [f"# {TITLE}\n\n{_subject(frame)}, {about['split']}. {READING}\n"]
+    for measure, title in MEASURES.items():
+        cell = number(measure, 2, f"{measure}_std")
+        cells = frame.apply(lambda line, cell=cell: cell(line.to_dict()), axis=1)
+        table = frame.assign(cell=cells).pivot(index="K", columns="L", values="cell")
+        table = table.loc[frame["K"].unique(), frame["L"].unique()].replace(DASH, "")
+        table.index = [f"**K = {k}**" for k in table.index]
+        table.columns = [f"L = {of_k}" for of_k in table.columns]
+        parts.append(f"## mIoU {title} ↑\n\n{table.to_markdown(disable_numparse=True)}\n")
+    return "\n".join(parts)
+
+
+def draw_sweep(frame: pd.DataFrame) -> Figure:
+    """A heat map a measure, in the table's orientation; L > K is hatched."""
     from matplotlib.figure import Figure
 
-    flat = {row: grid for row, grid in rows.items() if not _both(grid)}
-    square = {row: grid for row, grid in rows.items() if _both(grid)}
-    by_axis: dict[str, dict[str, Grid]] = {}
-    for row, grid in flat.items():
-        by_axis.setdefault("K" if len({K for K, _ in grid}) > 1 else "L", {})[row] = grid
-    panels = len(by_axis) + len(square)
-    figure = Figure(figsize=(4.6 * panels, 3.6), layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)[0]
-    for place, (axis, group) in zip(axes, sorted(by_axis.items()), strict=False):
-        _lines(place, axis, group)
-    for place, (row, grid) in zip(axes[len(by_axis) :], square.items(), strict=True):
-        _heat_map(place, row, grid)
+    size = (1.6 + 0.72 * frame["L"].nunique(), 1.5 + 0.5 * frame["K"].nunique())
+    figure = Figure(figsize=(2 * size[0], size[1]), layout="constrained")
+    figure.suptitle(f"{_subject(frame)}, {frame['split'].iloc[0]}", fontsize=9)
+    panels = figure.subplots(1, len(MEASURES))
+    for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
+        _heat_map(axes, frame, measure)
+        axes.set_title(title, loc="left")
     return figure
 
 
-def _both(grid: Grid) -> bool:
-    return len({K for K, _ in grid}) > 1 and len({L for _, L in grid}) > 1
-
-
-def _lines(axes: Axes, axis: str, rows: Mapping[str, Grid]) -> None:
-    which = 0 if axis == "K" else 1
-    ticks = sorted({where[which] for grid in rows.values() for where in grid})
-    for number, (row, grid) in enumerate(rows.items()):
-        look: dict[str, Any] = style.row_style(number)
-        other = {where[1 - which] for where in grid}.pop()
-        label = f"{names.method(row)} ({'L' if which == 0 else 'K'} = {other})"
-        x = [ticks.index(where[which]) for where in grid]
-        axes.plot(x, list(grid.values()), marker="o", markersize=4, label=label, **look)
-    # Evenly spaced settings: 60 and 64 would print over each other on a scale.
-    axes.set_xticks(range(len(ticks)), [str(tick) for tick in ticks])
-    axes.set_xlabel(f"{axis}, {'concepts' if axis == 'K' else 'concepts active in an image'}")
-    axes.set_ylabel("mIoU s.s. (%)")
-    axes.grid(alpha=0.25, linewidth=0.5)
-    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18))
-
-
-def _heat_map(axes: Axes, row: str, grid: Grid) -> None:
+def _heat_map(axes: Axes, frame: pd.DataFrame, measure: str) -> None:
     import numpy as np
+    from matplotlib.patches import Rectangle
 
-    Ks, Ls = sorted({K for K, _ in grid}), sorted({L for _, L in grid})
-    values = np.array([[grid.get((K, L), np.nan) for K in Ks] for L in Ls])
-    picture = axes.imshow(values, origin="lower", cmap="viridis", aspect="auto")
+    K, L = frame["K"].unique(), frame["L"].unique()
+    values = frame[measure].to_numpy().reshape(len(K), len(L))
+    deviations = frame[f"{measure}_std"].to_numpy().reshape(len(K), len(L))
+    picture = axes.imshow(values, cmap="viridis", aspect="auto")
     middle = (np.nanmin(values) + np.nanmax(values)) / 2
     for i, j in np.ndindex(values.shape):
-        if np.isfinite(values[i, j]):
-            shade = "white" if values[i, j] < middle else "black"
-            axes.text(j, i, f"{values[i, j]:.2f}", ha="center", va="center", color=shade, fontsize=7)
-    axes.set_xticks(range(len(Ks)), [str(K) for K in Ks])
-    axes.set_yticks(range(len(Ls)), [str(L) for L in Ls])
-    axes.set_xlabel("K, concepts")
-    axes.set_ylabel("L, concepts active in an image")
-    axes.set_title(names.method(row))
-    if axes.figure is not None:
-        axes.figure.colorbar(picture, ax=axes, label="mIoU s.s. (%)")
+        if np.isnan(values[i, j]):
+            blank = Rectangle(
+                (j - 0.5, i - 0.5), 1, 1, facecolor="#f2f2f2", edgecolor="#bbbbbb", hatch="////", lw=0
+            )
+            axes.add_patch(blank)
+            continue
+        words = f"{values[i, j]:.2f}" + ("" if np.isnan(deviations[i, j]) else f"\n± {deviations[i, j]:.2f}")
+        shade = "white" if values[i, j] <= middle else "black"
+        axes.text(j, i, words, ha="center", va="center", color=shade, fontsize=7)
+    axes.set_xticks(range(len(L)), [str(of_k) for of_k in L])
+    axes.set_yticks(range(len(K)), [str(k) for k in K])
+    axes.set_xlabel("L (active concepts in an image)")
+    axes.set_ylabel("K (concepts)")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    assert axes.figure is not None
+    axes.figure.colorbar(picture, ax=axes, label="mIoU (%)").outline.set_visible(False)
+
+
+def _subject(frame: pd.DataFrame) -> str:
+    row = str(frame["row"].iloc[0])
+    dataset = names.parts(row).dataset
+    return f"{names.method(row)} on {names.DATASETS.get(dataset, dataset)}"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import about, published, results
 from .markdown import gained, measured, render
 from .measures import compare, gains
-from .names import DATASETS
+from .names import DATASETS, plain
+from .table4 import is_variant
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sgr.config import Row
 
 TITLE = "Table 1. Semantic segmentation"
 READING = (
@@ -21,13 +25,18 @@ READING = (
 )
 
 
-def build(folder: Path) -> tuple[pd.DataFrame, str]:
-    """The table's numbers and its Markdown, from results/<profile>."""
+def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
+    """The table's numbers and its Markdown, from results/<profile>: the paper's rows and, among them, ours.
+
+    Args:
+        rows: of params.yaml; all are here but the variants of Table 4 and other datasets.
+    """
     import pandas as pd
 
-    paper = published.load("table1")
-    of_row = {line["row"]: line for line in paper.to_dict("records")}
-    frame = pd.DataFrame([_line(folder, line, of_row) for line in of_row.values()])
+    ours = {name: row.dataset for name, row in rows.items() if not is_variant(name)}
+    of_row = {line["row"]: line for line in published.lines(published.load("table1"), ours)}
+    splits = published.splits()
+    frame = pd.DataFrame([_line(folder, line, of_row, splits) for line in of_row.values()])
     frame["parameters"] = frame["parameters"].astype("Int64")
     columns = [*about.columns()]
     for measure, title in (("miou_ss", "s.s. ↑"), ("miou_ms", "m.s. ↑")):
@@ -39,19 +48,21 @@ def build(folder: Path) -> tuple[pd.DataFrame, str]:
     return frame, "\n".join([f"# {TITLE}\n\n{READING}\n", *sections])
 
 
-def _line(folder: Path, line: dict[Any, Any], of_row: dict[Any, dict[Any, Any]]) -> dict[str, Any]:
-    dataset, split, row = line["dataset"], line["split"], line["row"]
-    result = results.load(folder, dataset, row)
-    base = of_row.get(line["base"], {})
-    base_result = results.load(folder, dataset, line["base"]) if base else None
+def _line(
+    folder: Path, line: dict[str, Any], of_row: dict[str, dict[str, Any]], splits: dict[str, str]
+) -> dict[str, Any]:
+    dataset, row = line["dataset"], line["row"]
+    split, result = splits[dataset], results.load(folder, dataset, row)
+    base = of_row.get(plain(row), {}) if plain(row) != row else {}
+    base_result = results.load(folder, dataset, base["row"]) if base else None
     cells: dict[str, Any] = about.about(
         row, dataset, split, line["backbone"], result, len(result.seeds) if result else 0
     )
-    cells["base"] = line["base"]
+    cells["base"] = base.get("row", "")
     for measure in ("miou_ss", "miou_ms"):
         ours = result.values(split, measure) if result else None
         base_ours = base_result.values(split, measure) if base_result else None
         cells |= compare(measure, line[measure], ours)
         cells |= gains(measure, line[measure], base.get(measure), ours, base_ours)
-    cells["note"] = "" if result else about.MISSING
+    cells["note"] = about.remark(line["in_paper"], result is not None)
     return cells

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,12 @@ from . import about, published, results
 from .markdown import measured, render, text
 from .measures import compare
 from .names import DATASETS
+from .table4 import is_variant
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sgr.config import Row
 
 TITLE = "Table 2. Semantics and diversity of the tokens"
 READING = (
@@ -21,13 +25,20 @@ READING = (
 NO_INSTANCES = "instance level not yet measured by this project"
 
 
-def build(folder: Path) -> tuple[pd.DataFrame, str]:
-    """The table's numbers and its Markdown, from results/<profile>."""
+def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
+    """The table's numbers and its Markdown, from results/<profile>: the paper's rows and, among them, ours.
+
+    Args:
+        rows: of params.yaml; all with regions are here but the variants of Table 4 and other datasets.
+    """
     import pandas as pd
 
-    splits = published.splits()
-    paper = published.load("table2").to_dict("records")
-    frame = pd.DataFrame([_line(folder, line, splits) for line in paper])
+    paper = published.load("table2")
+    ours = {name: row.dataset for name, row in rows.items() if row.has_regions and not is_variant(name)}
+    of_class = published.lines(paper[paper["level"] == "class"], ours)
+    of_instance = published.lines(paper[paper["level"] == "instance"], {})
+    lines = [{**line, "level": "class"} for line in of_class] + of_instance
+    frame = pd.DataFrame([_line(folder, line, published.splits()) for line in lines])
     frame["parameters"] = frame["parameters"].astype("Int64")
     sections = []
     for level, title, letter in (("class", "Class level", "C"), ("instance", "Instance level", "I")):
@@ -43,7 +54,7 @@ def build(folder: Path) -> tuple[pd.DataFrame, str]:
     return frame, "\n".join([f"# {TITLE}\n\n{READING}\n", *sections])
 
 
-def _line(folder: Path, line: dict[Any, Any], splits: dict[str, str]) -> dict[str, Any]:
+def _line(folder: Path, line: dict[str, Any], splits: dict[str, str]) -> dict[str, Any]:
     row, level, dataset = line["row"], line["level"], line["dataset"]
     split = splits.get(dataset, "val")
     measured_here = level == "class"
@@ -56,5 +67,5 @@ def _line(folder: Path, line: dict[Any, Any], splits: dict[str, str]) -> dict[st
     }
     for name in ("semantics", "diversity"):
         cells |= compare(name, line[name], result.values(split, f"{name}_{level}") if result else None)
-    cells["note"] = "" if result else about.MISSING if measured_here else NO_INSTANCES
+    cells["note"] = about.remark(line["in_paper"], result is not None) if measured_here else NO_INSTANCES
     return cells

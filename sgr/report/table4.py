@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ from .measures import compare, gains
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sgr.config import Row
+
 TITLE = "Table 4. Ablations on COCO-Stuff-10K"
 READING = (
     "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
@@ -20,17 +23,29 @@ READING = (
     "MS-COCO's instances and are not yet measured by this project."
 )
 DATASET = "cocostuff10k"
+WHOLE = f"{DATASET}-fcn-sgr"
 # Column of the paper's CSV -> our metric of the tokens; the instance level has none yet.
 TOKENS = {"s_c": "semantics_class", "d_c": "diversity_class", "s_i": "", "d_i": ""}
 
 
-def build(folder: Path) -> tuple[pd.DataFrame, str]:
-    """The table's numbers and its Markdown, from results/<profile>."""
+def is_variant(row: str) -> bool:
+    """Whether a row is one of this table and of no other: an ablation of the whole component."""
+    return row.startswith(f"{WHOLE}-")
+
+
+def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
+    """The table's numbers and its Markdown, from results/<profile>: the paper's variants, then ours.
+
+    Args:
+        rows: of params.yaml; those called like the whole component's with more behind are here.
+    """
     import pandas as pd
 
-    paper = published.load("table4").to_dict("records")
-    whole = paper[0]
-    frame = pd.DataFrame([_line(folder, line, whole) for line in paper])
+    paper = published.load("table4").assign(dataset=DATASET)
+    ours = {name: row.dataset for name, row in rows.items() if is_variant(name)}
+    lines = published.lines(paper, ours)
+    whole = next(line for line in lines if line["row"] == WHOLE)
+    frame = pd.DataFrame([_line(folder, line, whole) for line in lines])
     frame["parameters"] = frame["parameters"].astype("Int64")
     columns = [
         *about.columns(),
@@ -42,13 +57,14 @@ def build(folder: Path) -> tuple[pd.DataFrame, str]:
     return frame, f"# {TITLE}\n\n{READING}\n\n{render(frame, [*columns, about.note()])}\n"
 
 
-def _line(folder: Path, line: dict[Any, Any], whole: dict[Any, Any]) -> dict[str, Any]:
+def _line(folder: Path, line: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
     row, split = line["row"], published.splits()[DATASET]
     result = results.load(folder, DATASET, row)
     tokens = results.load(folder, DATASET, row, results.SEMANTICS)
     ours = result.values(split, "miou_ms") if result else None
+    backbone = "resnet101" if line["in_paper"] else ""
     cells: dict[str, Any] = about.about(
-        row, DATASET, split, "resnet101", result, len(result.seeds) if result else 0
+        row, DATASET, split, backbone, result, len(result.seeds) if result else 0
     )
     cells |= compare("miou_ms", line["miou_cocostuff10k"], ours)
     if line is whole:
@@ -59,5 +75,5 @@ def _line(folder: Path, line: dict[Any, Any], whole: dict[Any, Any]) -> dict[str
         cells |= gains("miou_ms", line["miou_cocostuff10k"], whole["miou_cocostuff10k"], ours, whole_ours)
     for name, metric in TOKENS.items():
         cells |= compare(name, line[name], tokens.values(split, metric) if tokens and metric else None)
-    cells["note"] = "" if result else about.MISSING
+    cells["note"] = about.remark(line["in_paper"], result is not None)
     return cells

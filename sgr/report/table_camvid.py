@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,25 +15,32 @@ from .measures import compare, gains
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sgr.config import Row
+
 TITLE = "CamVid"
 READING = (
     "mIoU in percent, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with horizontal "
     "flip. Δ = the row minus the plain row of the same head, paired by seed. S_C ↓ lower is better and D_C ↑ "
-    "higher is better (section 4 of the paper), on val. ± is the sample standard deviation over seeds. The "
-    "paper has no numbers for CamVid."
+    "higher is better (section 4 of the paper), on val. ± is the sample standard deviation over seeds; a "
+    "row of dashes is not yet trained. The paper has no numbers for CamVid."
 )
 DATASET = "camvid"
 MEASURES = [(split, scale) for split in ("val", "test") for scale in ("ss", "ms")]
 
 
-def build(folder: Path) -> tuple[pd.DataFrame, str]:
-    """The table's numbers and its Markdown, from results/<profile>. Raises UserError without any result."""
+def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
+    """The table's numbers and its Markdown, from results/<profile>: the rows of CamVid in params.yaml.
+
+    Raises:
+        UserError: no row has a result.
+    """
     import pandas as pd
 
-    rows = sorted(results.rows(folder, DATASET), key=names.order)
-    if not rows:
+    of_camvid = sorted((name for name, row in rows.items() if row.dataset == DATASET), key=names.order)
+    lines = [_line(folder, row) for row in of_camvid]
+    if not any(line["seeds"] for line in lines):
         raise UserError(f"{folder / DATASET} holds no result: run `dvc repro table_camvid`")
-    frame = pd.DataFrame([_line(folder, row) for row in rows])
+    frame = pd.DataFrame(lines)
     frame["parameters"] = frame["parameters"].astype("Int64")
     titles = {"backbone ours": "backbone"}
     columns: list[Column] = [
@@ -55,15 +63,14 @@ def build(folder: Path) -> tuple[pd.DataFrame, str]:
 
 def _line(folder: Path, row: str) -> dict[str, Any]:
     result = results.load(folder, DATASET, row)
-    assert result is not None  # listed by results.rows
     plain = names.plain(row)
     base = results.load(folder, DATASET, plain) if plain != row else None
     tokens = results.load(folder, DATASET, row, results.SEMANTICS)
-    cells: dict[str, Any] = about.about(row, DATASET, "val", "", result, len(result.seeds))
+    cells: dict[str, Any] = about.about(row, DATASET, "val", "", result, len(result.seeds) if result else 0)
     cells["split"] = "val, test"
     for split, scale in MEASURES:
         key, metric = f"{split}_miou_{scale}", f"miou_{scale}"
-        ours = result.values(split, metric)
+        ours = result.values(split, metric) if result else None
         cells |= compare(key, None, ours)
         cells |= gains(key, None, None, ours, base.values(split, metric) if base else None)
     for metric in ("semantics_class", "diversity_class"):

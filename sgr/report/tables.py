@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
+from sgr.config import load
 from sgr.errors import UserError
 from sgr.files import write_bytes
 
@@ -14,8 +15,13 @@ from .results import profile_folder
 TABLES = ("table1", "table2", "table4", "table_camvid")
 
 
-def write_table(profile: str, table: str, results: Path = Path("results")) -> None:
+def write_table(
+    profile: str, table: str, results: Path = Path("results"), params: Path = Path("params.yaml")
+) -> None:
     """Write results/<profile>/<table>.md and .csv; the CSV file holds every digit.
+
+    Args:
+        params: whose rows stand in the tables beside the paper's.
 
     Raises:
         UserError: an unknown table, a missing folder of results or a malformed result.
@@ -23,7 +29,7 @@ def write_table(profile: str, table: str, results: Path = Path("results")) -> No
     if table not in TABLES:
         raise UserError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
     folder = profile_folder(results, profile)
-    frame, text = import_module(f"sgr.report.{table}").build(folder)
+    frame, text = import_module(f"sgr.report.{table}").build(folder, load(params).rows)
     csv = frame.to_csv(index=False, lineterminator="\n")
     write_bytes(folder / f"{table}.csv", csv.encode())
     write_bytes(folder / f"{table}.md", f"{notice(profile)}\n\n{text}".encode())

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import names, style
+from . import names, published, style
 from .captions import KEY, caption, entry_width, fit, legend_entries
 from .examples import Example, load, same_images
 from .overlay import heat, on_image
@@ -23,14 +24,20 @@ if TYPE_CHECKING:
 # Inches: a picture, the space between pictures and between groups, the caption over a picture, the margins.
 PANEL, GAP, GROUP_GAP, CAPTION, LEFT, HEAD, LINE = 1.75, 0.06, 0.24, 0.24, 0.1, 0.42, 0.155
 TALLEST = 1.3 * PANEL
+MOST_ROWS = 6
 DPI = 120  # photographs: a finer PNG is only larger
 
 
 def write_tokens(folder: Path, dataset: str, classes: Sequence[str], path: Path) -> None:
-    """Draw work/<profile>/tokens/<dataset>/*.npz as one PNG; without any, a picture that says so."""
-    found = sorted(folder.glob("*.npz"), key=lambda file: _order(file.stem))
-    files = {file.stem: load(file) for file in found}
-    files = {row: examples for row, examples in files.items() if any(len(e.regions) for e in examples)}
+    """Draw work/<profile>/tokens/<dataset>/*.npz as one PNG; without any, a picture that says so.
+
+    Of more than MOST_ROWS rows, those of the paper's Table 2 are shown first, then those of its Table 1, then our own,
+    and ablations last.
+    """
+    ranked = sorted(folder.glob("*.npz"), key=lambda file: _rank(file.stem))
+    loaded = ((file.stem, load(file)) for file in ranked)
+    active = ((row, images) for row, images in loaded if any(len(image.regions) for image in images))
+    files = dict(sorted(islice(active, MOST_ROWS), key=lambda item: _order(item[0])))
     if not files:
         title = names.DATASETS.get(dataset, dataset)
         style.write_sentence(f"No row of {title} has concept regions to show.", path)
@@ -106,10 +113,21 @@ def draw_tokens(
     return figure
 
 
-def _order(row: str) -> tuple[bool, int, str]:
-    """SGR first, as in the paper, then GloRe, then ablations."""
+def _rank(row: str) -> tuple[Any, ...]:
+    """Which rows to show, if not all."""
+    in_paper = [row in set(published.load(table)["row"]) for table in ("table2", "table1")]
+    return bool(names.parts(row).ablation), *(not found for found in in_paper), names.order(row)
+
+
+def _order(row: str) -> tuple[Any, ...]:
+    """Ablations last; of each head SGR first, as in the paper, then GloRe, then the head's own masks."""
     part = names.parts(row)
-    return bool(part.ablation), {"sgr": 0, "glore": 1}.get(part.component, 2), row
+    return (
+        bool(part.ablation),
+        names.order(names.plain(row)),
+        {"sgr": 0, "glore": 1}.get(part.component, 2),
+        row,
+    )
 
 
 def _columns(groups: list[int]) -> tuple[list[float], float]:

@@ -76,6 +76,7 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
         start=start,
         iterations=settings["iterations"],
         accumulate=settings["accumulate"],
+        gradient_clip=settings["gradient_clip"],
         precision=settings["precision"],
         channels_last=settings["channels_last"],
         compiled=settings["compile"],
@@ -101,15 +102,15 @@ def build_with_loss(
 ) -> tuple[Network, dict[str, float]]:
     """The network of a plan entry and the weights of its named losses (Eq. 6-7)."""
     if concept is None:
-        return build(**network, classes=classes), {"segmentation": 1.0}
+        plain = build(**network, classes=classes)
+        return plain, plain.head.loss_weights
     arguments = {key: value for key, value in concept.items() if key != "beta"}
-    weights = {
-        "segmentation": 1.0,
+    supervised = build(**network, classes=classes, concept_loss=arguments)
+    return supervised, supervised.head.loss_weights | {
         "concept_focal": concept["beta"],
         "concept_dice": concept["beta"] * concept["rho"],
         "concept_cosine": concept["beta"] * concept["gamma"],
     }
-    return build(**network, classes=classes, concept_loss=arguments), weights
 
 
 def batches(

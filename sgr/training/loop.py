@@ -27,6 +27,7 @@ def fit(
     start: int,
     iterations: int,
     accumulate: int,
+    gradient_clip: float,
     precision: str,
     channels_last: bool,
     compiled: bool,
@@ -44,6 +45,7 @@ def fit(
             (B,H,W) integers.
         weights: of the named losses, Eq. 7.
         accumulate: parts a batch is split into, their gradients averaged.
+        gradient_clip: largest norm of the gradient of all parameters together, 0 for no limit.
         precision: `fp32` or `bf16`, by autocast.
         log: called every `log_every` iterations with the means since the last call.
         checkpoint: called with the number of finished iterations, every `checkpoint_seconds`.
@@ -76,6 +78,8 @@ def fit(
                 sums[name] = sums.get(name, 0) + value.detach() / len(
                     parts
                 )  # stays on the device: no wait for it
+        if gradient_clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), gradient_clip)
         optimizer.step()
         schedule.step()
         images += len(batch["image"])

@@ -1,0 +1,1 @@
+"""Segmentation heads, one file a framework: `head(channels, classes, **arguments)` gives a `Head` of head.py."""

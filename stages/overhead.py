@@ -1,0 +1,25 @@
+"""Stage: what every network costs, plain and with GloRe or SGR. `python -m stages.overhead <profile>`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.common import finish, plan_entry, run, take
+
+
+def main(profile: str) -> None:
+    """Write results/overhead/<profile>.md and .csv: times are measured, so they stand apart from the other tables."""
+    from sgr.files import read_json, write_json
+    from sgr.launch.store import Job
+    from sgr.report.overhead import write
+
+    jobs = {0: Job("overhead", {"plan": plan_entry(profile, "overhead", "all")})}
+    finish(jobs)
+    folder = Path("work", profile, "overhead")
+    provenance = take(jobs, ["overhead.json"], lambda seed: folder)
+    write(read_json(folder / "overhead.json"), profile)
+    write_json(Path("results", "provenance", profile, "overhead.json"), provenance["0"])
+
+
+if __name__ == "__main__":
+    run(main, "profile")

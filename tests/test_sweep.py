@@ -1,0 +1,126 @@
+"""The sweep over K and L: its jobs are those of its row with these values, whoever made them first."""
+
+from __future__ import annotations
+
+import csv
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from sgr.files import write_json
+from sgr.launch.cluster import Cluster
+from sgr.launch.store import Job, JobStore, complete
+from sgr.plan import entries
+from stages import evaluate, plan, sweep, train
+from tests.scratch import ROOT, checked, write_parameters
+
+ROW = "camvid-fcn-sgr"
+GRID = {
+    "profiles.mini.sweep": {"K": [4, 8], "L": [2, 8]},
+    "profiles.mini.sgr": {"K": 8, "L": 2, "D": 16, "heads": 2},
+    "profiles.mini.seeds": [0, 1],
+}
+PAIRS = [(4, 2), (8, 2), (8, 8)]
+
+
+@pytest.mark.parametrize("own", [{}, {f"rows.{ROW}.sgr": {"beta": 0.5, "K": 6}}])
+def test_a_pair_is_the_row_with_these_values(tmp_path: Path, own: dict[str, object]) -> None:
+    found = entries(checked(tmp_path, {**GRID, **own}), ROOT)["sweep/camvid"]
+    assert [(pair["K"], pair["L"]) for pair in found["pairs"]] == PAIRS  # no L > K
+    for pair in found["pairs"]:
+        values = {"K": pair["K"], "L": pair["L"]}
+        row = (
+            {f"rows.{ROW}.sgr": {"beta": 0.5, **values}}
+            if own
+            else {f"sgr.{key}": value for key, value in values.items()}
+        )
+        experiment = entries(checked(tmp_path, {**GRID, **row}), ROOT)
+        assert pair["train"] == experiment[f"train/{ROW}"]
+        assert pair["evaluate"] == experiment[f"evaluate/{ROW}"]
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with CamVid's manifest and components, where a job ends at once: mIoU is 10 K + L + the seed."""
+    for name in ("sgr", "requirements.txt"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "dvc.yaml").touch()
+    write_json(tmp_path / "work/mini/data/camvid.json", {})
+    (tmp_path / "work/mini/components").mkdir()
+    (tmp_path / "work/mini/components/camvid.zip").write_bytes(b"components")
+    (tmp_path / "results/mini").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("stages.common.data_folder", lambda plan, manifest: tmp_path)
+    monkeypatch.setattr("sgr.launch.executors.run", run)
+    return tmp_path
+
+
+def run(jobs: Sequence[Job], cluster: Cluster) -> None:
+    """Make what jobs make, but for those that have finished."""
+    store = JobStore(cluster.jobs)
+    for job in jobs:
+        if store.finished(job):
+            continue
+        folder = store.prepare(job, {})
+        write_json(folder / "provenance.json", {"key": job.key})
+        (folder / "model.safetensors").write_bytes(b"weights")
+        (folder / "curve.csv").write_text("iteration,learning_rate,loss\n1,0.1,2\n")
+        if job.kind == "evaluate":
+            assert Path(job.where["model"]).read_bytes() == b"weights"
+            assert (store.root / job.spec["trained"] / "done.json").exists()
+            loss = Job.load(store.root / job.spec["trained"]).spec["plan"]["concept_loss"]
+            miou = 10 * job.spec["plan"]["network"]["component"]["K"] + loss["L"] + job.spec["seed"]
+            write_json(folder / "metrics.json", {"val": {"miou_ss": miou, "miou_ms": miou + 1}})
+        names = ["metrics.json"] if job.kind == "evaluate" else ["model.safetensors", "curve.csv"]
+        complete(folder, names)
+
+
+def finished(repository: Path) -> set[str]:
+    return {path.parent.name for path in (repository / "jobs").glob("*/done.json")}
+
+
+def experiment(repository: Path, K: int, L: int) -> None:
+    """What `dvc exp run -S sgr.K=… -S sgr.L=…` runs of the row."""
+    write_parameters(repository, {**GRID, "sgr.K": K, "sgr.L": L})
+    plan.main()
+    train.main("mini", ROW)
+    evaluate.main("mini", ROW)
+
+
+def test_experiments_and_the_sweep_share_their_jobs(repository: Path) -> None:
+    experiment(repository, 8, 8)
+    first = finished(repository)
+    assert len(first) == 2 * 2  # two seeds, trained and evaluated
+    write_parameters(repository, GRID)
+    plan.main()
+    sweep.main("mini", "camvid")
+    after = finished(repository)
+    assert first < after and len(after) == 2 * 2 * len(PAIRS)
+    experiment(repository, 4, 2)
+    assert finished(repository) == after
+
+
+def test_the_sweep_writes_means_and_leaves_blanks(repository: Path) -> None:
+    write_parameters(repository, GRID)
+    plan.main()
+    sweep.main("mini", "camvid")
+    lines = list(csv.DictReader((repository / "results/mini/sweep.csv").read_text().splitlines()))
+    found = {
+        (int(line["K"]), int(line["L"])): (line["miou_ss"], line["miou_ms"], line["seeds"]) for line in lines
+    }
+    assert found == {
+        (4, 2): ("42.5", "43.5", "2"),
+        (4, 8): ("", "", "0"),
+        (8, 2): ("82.5", "83.5", "2"),
+        (8, 8): ("88.5", "89.5", "2"),
+    }
+    assert (repository / "results/mini/figures/sweep.png").read_bytes().startswith(b"\x89PNG")
+    assert "| **K = 4** " in (repository / "results/mini/sweep.md").read_text()
+
+
+def test_the_stage_needs_no_torch() -> None:
+    code = "import sys, stages.sweep, sgr.report.sweep, stages.common; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
