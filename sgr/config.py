@@ -199,6 +199,7 @@ class Profile(Section):
     sgr: SGRSettings
     glore: GloReSettings
     sweep: Grid
+    overhead_repeats: Positive
     training: Training
     datasets: dict[str, Training] = {}
 

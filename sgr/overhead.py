@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from sgr.data import dataset
@@ -151,17 +152,19 @@ class Subject:
     def flops(self) -> int:
         """Of the convolutions and matrix products of one image's forward pass; a multiply-add is two."""
         self.network.eval()
-        # With gradients: without, torch runs transformer layers as one operation, which the counter does not know.
-        with torch.enable_grad(), FlopCounterMode(display=False) as counter:
+        # The counter does not know all fused operations: without gradients a transformer layer is one, and attention is
+        # another unless torch writes it out.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             self._scores()
         return int(counter.get_total_flops())
 
     def peak_memory(self, run: Callable[[], None]) -> int:
-        """Bytes of tensors that `run` adds at its peak, gradients among them; it runs once before."""
-        run()  # fills caches that stay
+        """Bytes of tensors that `run` adds at its peak, gradients among them."""
         self.network.zero_grad(set_to_none=True)
         if self.device.type != "cuda":
             return peak_allocated(run)
+        run()  # the first time the libraries take workspaces, which stay
+        self.network.zero_grad(set_to_none=True)
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -208,12 +211,12 @@ def times_in_turns(
 def peak_allocated(run: Callable[[], object]) -> int:
     """Bytes that torch's allocator for the CPU holds at the peak of `run` beyond what it held before.
 
-    What `torch.cuda.max_memory_allocated` tells of a GPU. The resident set of the process would say more of the
-    allocator below torch, which keeps freed blocks: in one process it differs by half from one step to the next.
+    What `torch.cuda.max_memory_allocated` tells of a GPU, and as repeatable; scratch that the libraries below torch
+    take for themselves is not in it. The resident set would hold that too, but also freed blocks that the C library
+    keeps: within one process it differs by half from one step to the next.
     """
-    os.environ.setdefault(
-        "KINETO_LOG_LEVEL", "99"
-    )  # the profiler would say that it starts, stops and finds no GPU
+    # The profiler would say on every start that it starts, stops and finds no GPU.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     with torch.autograd.profiler.profile(profile_memory=True) as profile:
         run()
     assert profile.kineto_results is not None

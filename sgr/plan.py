@@ -13,7 +13,7 @@ from typing import Any
 
 import grimp
 
-from sgr.config import Family, GloReSettings, Params, Row, Section, SGRSettings, Training
+from sgr.config import Families, Family, GloReSettings, Params, Row, Section, SGRSettings, Training
 from sgr.errors import UserError
 from sgr.files import sha256_file
 from sgr.models.recipes import recipe
@@ -39,6 +39,12 @@ COMPONENT_ARGUMENTS = (
     *("xy_embedding", "centroid_embedding", "token_normalization", "concept_prior"),
 )
 
+# Datasets whose instances are at hand, to compare components with.
+WITH_INSTANCES = ("cityscapes",)
+
+# What the overhead is measured with: few classes, so that the loss at image size does not hide the networks.
+OVERHEAD_DATASET = "cityscapes"
+
 # What a stage's work starts from; modules that are looked up by name at run time are added for each entry.
 ROOTS = {
     "download": ["sgr.data.manifest"],
@@ -47,6 +53,8 @@ ROOTS = {
     "train": ["sgr.training.job"],
     "evaluate": ["sgr.evaluation.evaluate"],
     "semantics": ["sgr.evaluation.semantics"],
+    "overhead": ["sgr.overhead", "sgr.losses"],
+    "component_statistics": ["sgr.component_statistics"],
 }
 
 
@@ -86,6 +94,15 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
             split=dataset.train,
             **params.components.model_dump(mode="json"),
         )
+        if name in WITH_INSTANCES:
+            found[f"component_statistics/{name}"] = entry(
+                "component_statistics",
+                [module],
+                **source,
+                split=dataset.train,
+                L=params.sgr.L or profile.sgr.L,
+                **params.components.model_dump(mode="json"),
+            )
     for name in sorted({row.backbone for row in params.rows.values()}):
         used = profile.backbones.get(name, name)
         made_by = [f"sgr.models.backbones.{recipe(used).module}"] if profile.pretrained else []
@@ -93,6 +110,7 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
     for name in params.rows:
         found |= {f"{stage}/{name}": made for stage, made in row_entries(params, name, entry).items()}
     found[f"sweep/{params.sweep.dataset}"] = sweep_entry(params, entry)
+    found["overhead/all"] = overhead_entry(params, entry)
     return found
 
 
@@ -155,6 +173,43 @@ def sweep_entry(params: Params, entry: Callable[..., Entry]) -> Entry:
         "code": both[0]["code"] | both[1]["code"],
         "libraries": both[0]["libraries"],
     }
+
+
+def overhead_entry(params: Params, entry: Callable[..., Entry]) -> Entry:
+    """Every framework of the rows on its backbones: plain, with GloRe and with SGR, or with prototypes."""
+    profile, rows = params.chosen, {}
+    for row in params.rows.values():
+        backbone = profile.backbones.get(row.backbone, row.backbone)
+        plain = Row(dataset=OVERHEAD_DATASET, family=row.family, backbone=row.backbone)
+        rows[f"{row.family}-{backbone}"] = plain
+        if row.prototypes:
+            rows[f"{row.family}-{backbone}-protoseg"] = plain.model_copy(update={"prototypes": True})
+            continue
+        for component in ("glore", "sgr"):
+            rows[f"{row.family}-{backbone}-{component}"] = plain.model_copy(update={"component": component})
+    alone, families = params.model_copy(update={"rows": rows}), list(Families.model_fields)
+    networks: list[Entry] = []
+    modules: set[str] = set()
+    for name in sorted(rows, key=lambda name: (families.index(rows[name].family), name)):
+        network, concept_loss = resolve_network(alone, name), resolve_concept_loss(alone, name)
+        if concept_loss:
+            concept_loss = {key: value for key, value in concept_loss.items() if key != "beta"}
+        networks.append({"name": name, "network": network, "concept_loss": concept_loss})
+        modules |= set(network_modules(network))
+    layers = (profile.training, profile.datasets.get(OVERHEAD_DATASET, Training()))
+    training = _layered(Training, *layers, name="overhead", section="training")
+    return entry(
+        "overhead",
+        [f"sgr.data.{OVERHEAD_DATASET}", *sorted(modules)],
+        networks=networks,
+        dataset=OVERHEAD_DATASET,
+        crop=training["crop"],
+        batch_size=training["batch_size"] // training["accumulate"],
+        repeats=profile.overhead_repeats,
+        threads=profile.threads,
+        channels_last=training["channels_last"],
+        precision=training["precision"],
+    )
 
 
 def resolve_network(params: Params, name: str) -> Entry:

@@ -1,4 +1,4 @@
-"""Sinkhorn's algorithm: items shared evenly among the clusters of their group (Eq. 11-12 of ProtoSeg).
+"""Sinkhorn's algorithm: items shared evenly among the clusters of their group (ProtoSeg's online clustering).
 
 Dimensions: N items, G groups, K clusters of each group.
 """

@@ -14,7 +14,7 @@ def main(profile: str) -> None:
     from sgr.report.overhead import write
 
     jobs = {0: Job("overhead", {"plan": plan_entry(profile, "overhead", "all")})}
-    finish(jobs)
+    finish(jobs.values())
     folder = Path("work", profile, "overhead")
     provenance = take(jobs, ["overhead.json"], lambda seed: folder)
     write(read_json(folder / "overhead.json"), profile)

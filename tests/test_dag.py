@@ -46,7 +46,7 @@ HANDFUL = {
     "profile": "mini",
     "profiles.mini.seeds": [0],
     "profiles.mini.generated": {"images": {"train": 4, "test": 2}, "size": [48, 56], "seed": 0},
-    "profiles.mini.sgr": {"K": 12, "L": 4, "D": 16, "heads": 2},
+    "profiles.mini.sgr": {"K": 12, "L": 4, "D": 16, "heads": 2, "beta": 1.0},
     "profiles.mini.glore": {"K": 12, "D": 16},
     "profiles.mini.sweep": {"K": [6, 12], "L": [2, 12]},
     "profiles.mini.training.iterations": 6,

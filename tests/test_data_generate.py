@@ -48,6 +48,26 @@ def test_written_labels_are_the_drawn_ones(tmp_path):
         assert np.array_equal(dataset("cityscapes").read_label(sample.label), drawn)
 
 
+def test_written_instances_are_the_drawn_ones_and_lie_on_things(tmp_path):
+    module, size = dataset("cityscapes"), (96, 96)
+    ids = {module.CLASSES.index(name): number for name, number in (("person", 24), ("car", 26), ("bus", 28))}
+    generate.generate("cityscapes", tmp_path / "c", {"train": 6, "val": 1}, size, seed=0)
+    touching = 0
+    for sample in module.index(tmp_path / "c", "train"):
+        number = int(sample.id.split("_")[1])
+        _, label, drawn = generate.draw_instances("cityscapes", size, 0, "train", number)
+        found = module.read_instances(sample.label)
+        things = np.isin(label, list(ids))
+        assert np.array_equal(found > 0, things) and np.array_equal(drawn > 0, things)
+        for instance in np.unique(drawn[things]):
+            (of_class,) = np.unique(label[drawn == instance])
+            (value,) = np.unique(found[drawn == instance])
+            assert value // 1000 == ids[of_class]
+            assert np.array_equal(found == value, drawn == instance)
+        touching += np.any((drawn[:, 1:] != drawn[:, :-1]) & (label[:, 1:] == label[:, :-1]))
+    assert touching > 0  # labels alone would not part these instances
+
+
 @pytest.mark.parametrize("name", DATASETS)
 def test_roles_have_classes_of_their_own(name):
     assert len(set(generate.class_of_role(name))) == len(painter.ROLES)

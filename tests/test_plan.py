@@ -36,8 +36,9 @@ def code(tmp_path: Path) -> Path:
 
 
 def entries(params: Params, root: Path) -> dict[str, Entry]:
-    """The plan without the sweep, whose entry repeats those of a row: tests/test_sweep.py."""
-    return {key: entry for key, entry in plan.entries(params, root).items() if not key.startswith("sweep/")}
+    """The plan without the entries that gather many networks: tests/test_sweep.py, tests/test_overhead.py."""
+    gathered = ("sweep/", "overhead/")
+    return {key: entry for key, entry in plan.entries(params, root).items() if not key.startswith(gathered)}
 
 
 def changed(before: dict[str, Entry], after: dict[str, Entry]) -> set[str]:
@@ -61,6 +62,7 @@ def test_entries_of_everything(profile: str, tmp_path: Path) -> None:
     found = entries(params, ROOT)
     datasets = {f"{stage}/{name}" for stage in ("download", "components") for name in params.datasets}
     backbones = {f"weights/{row.backbone}" for row in params.rows.values()}
+    datasets.add("component_statistics/cityscapes")
     assert found.keys() == datasets | backbones | of_rows(params, lambda row: True)
     for key, entry in found.items():
         assert entry["code"] and entry["libraries"]["torch"], key
@@ -157,7 +159,7 @@ def test_edit_of_a_dataset_touches_that_dataset(params: Params, code: Path) -> N
     before = entries(params, code)
     (code / "sgr/data/cityscapes.py").write_text("# edited\n")
     expected = of_rows(params, lambda row: row.dataset == "cityscapes")
-    expected |= {"download/cityscapes", "components/cityscapes"}
+    expected |= {f"{stage}/cityscapes" for stage in ("download", "components", "component_statistics")}
     assert changed(before, entries(params, code)) == expected
 
 
@@ -208,6 +210,25 @@ def third_party(source: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module)
     return {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"sgr"}
+
+
+@pytest.mark.parametrize("profile", ["mini", "small", "paper"])
+def test_overhead_has_every_framework_plain_and_with_each_component(profile: str, tmp_path: Path) -> None:
+    params = checked(tmp_path, {"profile": profile})
+    entry = plan.entries(params, ROOT)["overhead/all"]
+    networks = {item["name"]: item["network"] for item in entry["networks"]}
+    kinds = {(n["family"], n["backbone"], (n["component"] or {}).get("kind")) for n in networks.values()}
+    for name, row in params.rows.items():
+        network = plan.resolve_network(params, name)
+        kind = (row.family, network["backbone"])
+        assert (*kind, None) in kinds
+        if row.prototypes:
+            assert any("prototypes" in n["head"] for n in networks.values() if n["family"] == row.family)
+        else:
+            assert {(*kind, "sgr"), (*kind, "glore")} <= kinds, name
+    assert {item["name"] for item in entry["networks"] if item["concept_loss"]} == {
+        name for name in networks if name.endswith("-sgr")
+    }
 
 
 def test_unknown_module_is_named() -> None:

@@ -20,6 +20,9 @@ def dataset(name: str) -> ModuleType:
     write_sample(root, split, number, image, label): one sample in the official layout, from train ids.
     write_lists(root): the official list files of what `root` holds, where the layout has any.
 
+    A module whose dataset has instances also exports THINGS, the classes that have them, instance_file(label),
+    read_instances(label) -> (H, W) int32, a number an instance, 0 for none, and write_instances.
+
     Raises UserError for an unknown name.
     """
     if name not in DATASETS:

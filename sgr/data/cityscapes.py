@@ -17,8 +17,8 @@ from sgr.data.files import (
     INVALID,
     Bytes,
     Sample,
-    _decode,
     check_split,
+    decode,
     list_files,
     pair,
     read_ids,
@@ -79,24 +79,46 @@ def read_label(path: Path) -> Bytes:
     return train_ids(read_ids(path), _TABLE, path, "Cityscapes' label ids are 0 to 33, and 255 for none")
 
 
+def instance_file(label: Path) -> Path:
+    """The map of instances beside a label map."""
+    return label.with_name(label.name.replace(_LABEL, _INSTANCES))
+
+
 def read_instances(label: Path) -> npt.NDArray[np.int32]:
     """(H, W) instances of the image with this label map: a number of its own each, 0 where there is none.
 
     The file beside the label map holds 1000 * label id + k for the k-th instance, and the plain label id for stuff
     and for groups that the annotators did not part. Raises UserError for a missing or unreadable file.
     """
-    ids = _decode(label.with_name(label.name.replace(_LABEL, _INSTANCES)), np.array).astype(np.int32)
+    ids = decode(instance_file(label), np.array).astype(np.int32)
     return np.where(ids >= 1000, ids, 0)
 
 
 def write_sample(root: Path, split: str, number: int, image: Bytes, label: Bytes) -> None:
     """Write image (H, W, 3) and train ids (H, W) as sample `number` of a split, in one of two cities."""
+    city, name = _name(number)
+    write_image(Path(root) / "leftImg8bit" / split / city / (name + _IMAGE), image)
+    write_image(Path(root) / "gtFine" / split / city / (name + _LABEL), _label_ids(label))
+
+
+def write_instances(root: Path, split: str, number: int, label: Bytes, instances: Bytes) -> None:
+    """Write the instances (H, W) of sample `number`: numbers of their own each, 0 for none."""
+    city, name = _name(number)
+    ids = _label_ids(label).astype(np.uint16)
+    ids = np.where(instances > 0, 1000 * ids + instances, ids).astype(np.uint16)
+    write_image(Path(root) / "gtFine" / split / city / (name + _INSTANCES), ids)
+
+
+def _name(number: int) -> tuple[str, str]:
     city = ("northtown", "southtown")[number % 2]
-    name = f"{city}_{number:06d}_000019"
+    return city, f"{city}_{number:06d}_000019"
+
+
+def _label_ids(label: Bytes) -> Bytes:
     ids = np.zeros(256, dtype=np.uint8)
     ids[: len(_IDS)] = _IDS
-    write_image(Path(root) / "leftImg8bit" / split / city / (name + _IMAGE), image)
-    write_image(Path(root) / "gtFine" / split / city / (name + _LABEL), ids[label])
+    found: Bytes = ids[label]
+    return found
 
 
 def write_lists(root: Path) -> None:

@@ -32,7 +32,7 @@ class Sample(NamedTuple):
 
 def read_image(path: str | os.PathLike[str]) -> Bytes:
     """(H, W, 3) uint8 RGB. Raises UserError for a missing, truncated or unreadable file."""
-    return _decode(path, lambda image: np.array(image if image.mode == "RGB" else image.convert("RGB")))
+    return decode(path, lambda image: np.array(image if image.mode == "RGB" else image.convert("RGB")))
 
 
 def read_ids(path: str | os.PathLike[str]) -> Bytes:
@@ -43,10 +43,11 @@ def read_ids(path: str | os.PathLike[str]) -> Bytes:
             raise UserError(f"{path} holds {image.mode} pixels, but a label map has one channel of 8 bits")
         return np.array(image)
 
-    return _decode(path, ids)
+    return decode(path, ids)
 
 
-def _decode(path: str | os.PathLike[str], convert: Callable[[Image.Image], Bytes]) -> Bytes:
+def decode(path: str | os.PathLike[str], convert: Callable[[Image.Image], Bytes]) -> Bytes:
+    """What `convert` makes of an image file. Raises UserError for a missing, truncated or unreadable one."""
     try:
         with Image.open(path) as image:
             return convert(image)
@@ -71,8 +72,8 @@ def train_ids(ids: Bytes, table: Bytes, path: str | os.PathLike[str], encoding: 
     return label
 
 
-def write_image(path: Path, image: Bytes) -> None:
-    """Write (H, W, 3) or (H, W) uint8 as PNG, or as JPEG of quality 95 without chroma subsampling."""
+def write_image(path: Path, image: Bytes | npt.NDArray[np.uint16]) -> None:
+    """Write (H, W, 3) or (H, W) uint8, or (H, W) uint16, as PNG; or JPEG of quality 95 without chroma subsampling."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix == ".png":
         Image.fromarray(image).save(path, compress_level=1)

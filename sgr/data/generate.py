@@ -109,14 +109,21 @@ def generate(dataset_name: str, root: Path, counts: dict[str, int], size: tuple[
 
 def draw(dataset_name: str, size: tuple[int, int], seed: int, split: str, number: int) -> tuple[Bytes, Bytes]:
     """One scene: image (H, W, 3) uint8 and train ids (H, W) uint8 of a dataset, 255 ignored."""
+    return draw_instances(dataset_name, size, seed, split, number)[:2]
+
+
+def draw_instances(
+    dataset_name: str, size: tuple[int, int], seed: int, split: str, number: int
+) -> tuple[Bytes, Bytes, Bytes]:
+    """The same, and the instances (H, W) uint8 of its things: 1, 2, ..., 0 elsewhere."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{dataset_name} {split}".encode()), number])
     if dataset_name in _VARYING:
         height, width = (int(rng.integers(side, side + side // 4 + 1)) for side in size)
         size = (height, width)
-    image, roles = scenes.scene(rng, size)
+    image, roles, instances = scenes.drawn(rng, size)
     table = np.full(256, IGNORE, dtype=np.uint8)
     table[: len(painter.ROLES)] = class_of_role(dataset_name)
-    return image, table[roles]
+    return image, table[roles], instances
 
 
 def class_of_role(dataset_name: str) -> list[int]:
@@ -126,7 +133,11 @@ def class_of_role(dataset_name: str) -> list[int]:
 
 
 def _write(root: Path, dataset_name: str, size: tuple[int, int], seed: int, split: str, number: int) -> None:
-    dataset(dataset_name).write_sample(root, split, number, *draw(dataset_name, size, seed, split, number))
+    module = dataset(dataset_name)
+    image, label, instances = draw_instances(dataset_name, size, seed, split, number)
+    module.write_sample(root, split, number, image, label)
+    if hasattr(module, "write_instances"):
+        module.write_instances(root, split, number, label, instances)
 
 
 def _recipe(

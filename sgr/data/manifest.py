@@ -17,7 +17,8 @@ def make(root: Path, dataset_name: str) -> Manifest:
     """Verify every sample of a dataset and describe its files; the same files give the same manifest.
 
     Returns {"dataset", "splits": {split: [{"id", "image", "label", "bytes", "sha256", "size"}]}}, where paths
-    are relative to `root`, bytes and sha256 are of [image, label], and size is [height, width] in pixels.
+    are relative to `root`, bytes and sha256 are of [image, label], and size is [height, width] in pixels. A file of
+    instances beside a label map is "instances", third in bytes and sha256.
 
     Raises:
         UserError: a file is missing or does not decode, a label is outside the classes, or an image and its
@@ -38,7 +39,8 @@ def make(root: Path, dataset_name: str) -> Manifest:
 def check(root: Path, manifest: Manifest) -> None:
     """Quick check before a job: every file exists under `root`, with its size. Raises UserError."""
     for entry in (entry for entries in manifest["splits"].values() for entry in entries):
-        for name, expected in zip((entry["image"], entry["label"]), entry["bytes"], strict=True):
+        names = [entry[kind] for kind in ("image", "label", "instances") if kind in entry]
+        for name, expected in zip(names, entry["bytes"], strict=True):
             path = Path(root) / name
             try:
                 found = path.stat().st_size
@@ -63,18 +65,21 @@ def samples(root: Path, manifest: Manifest, split: str) -> list[Sample]:
 
 def _entry(root: Path, dataset_name: str, sample: Sample) -> dict[str, Any]:
     image = read_image(sample.image)
-    label = dataset(dataset_name).read_label(sample.label)
+    module = dataset(dataset_name)
+    label = module.read_label(sample.label)
     if image.shape[:2] != label.shape:
         raise UserError(
             f"{sample.image} has {_size(image)} pixels, but its label map {sample.label} has {_size(label)}"
         )
-    files = (sample.image, sample.label)
+    files = {"image": sample.image, "label": sample.label}
+    # Training needs no instances: a copy of the dataset without them is as good.
+    if hasattr(module, "instance_file") and module.instance_file(sample.label).is_file():
+        files["instances"] = module.instance_file(sample.label)
     return {
         "id": sample.id,
-        "image": sample.image.relative_to(root).as_posix(),
-        "label": sample.label.relative_to(root).as_posix(),
-        "bytes": [file.stat().st_size for file in files],
-        "sha256": [sha256_file(file) for file in files],
+        **{kind: file.relative_to(root).as_posix() for kind, file in files.items()},
+        "bytes": [file.stat().st_size for file in files.values()],
+        "sha256": [sha256_file(file) for file in files.values()],
         "size": list(label.shape),
     }
 

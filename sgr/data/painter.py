@@ -11,6 +11,7 @@ from sgr.data.files import IGNORE, Bytes
 ROLES = ("sky", "water", "road", "ground", "building", "tree", "car", "boat", "person", "pole", "fence")
 
 SKY, WATER, ROAD, GROUND, BUILDING, TREE, CAR, BOAT, PERSON, POLE, FENCE = range(len(ROLES))
+THINGS = (CAR, BOAT, PERSON)  # the roles whose instances are told apart
 # Texture of each role: amplitudes in grey levels of clouds, ripples and grain. Lookalikes share a row.
 TEXTURE = np.zeros((256, 3), dtype=np.float32)
 TEXTURE[:11] = [
@@ -39,7 +40,9 @@ class Painter:
         self.height, self.width = size
         self._roles = Image.new("L", (self.width, self.height), GROUND)
         self._paint = Image.new("RGB", (self.width, self.height))
+        self._instances = Image.new("L", (self.width, self.height))
         self._on_roles, self._on_paint = ImageDraw.Draw(self._roles), ImageDraw.Draw(self._paint)
+        self._on_instances, self._things = ImageDraw.Draw(self._instances), 0
         blue = self.jitter((120, 155, 195), 30)
         self.colours = {
             SKY: blue,
@@ -73,6 +76,7 @@ class Painter:
     def polygon(self, role: int, points: list[Point], colour: Colour | None = None) -> None:
         pixels = [(x * self.width, y * self.height) for x, y in points]
         self._on_roles.polygon(pixels, fill=role)
+        self._on_instances.polygon(pixels, fill=self._instance(role))
         if role != IGNORE:
             self._on_paint.polygon(pixels, fill=colour or self.colours[role])
 
@@ -81,6 +85,7 @@ class Painter:
     ) -> None:
         box = ((x - rx) * self.width, (y - ry) * self.height, (x + rx) * self.width, (y + ry) * self.height)
         self._on_roles.ellipse(box, fill=role)
+        self._on_instances.ellipse(box, fill=self._instance(role))
         if role != IGNORE:
             self._on_paint.ellipse(box, fill=colour or self.colours[role])
 
@@ -89,10 +94,14 @@ class Painter:
     ) -> None:
         self.polygon(role, [(left, top), (right, top), (right, bottom), (left, bottom)], colour)
 
+    def _instance(self, role: int) -> int:
+        return self._things if role in THINGS else 0
+
     # Things: x is the middle, y the lower edge, s the height
 
     def vehicle(self, role: int, x: float, y: float, s: float) -> None:
         """A car or a boat: one shape for both."""
+        self._things += 1
         colour = self.jitter(
             [(190, 40, 40), (235, 235, 230), (45, 60, 120), (215, 175, 45)][self.count(0, 3)], 15
         )
@@ -117,6 +126,7 @@ class Painter:
         self.box(role, x - 0.85 * w, y - 0.15 * s, x + 0.85 * w, y, dark)
 
     def person(self, x: float, y: float, s: float) -> None:
+        self._things += 1
         w = 0.17 * s * self.height / self.width
         skin = self.jitter((195, 150, 125), 30)
         if self.chance(0.3):
@@ -157,6 +167,10 @@ class Painter:
 
     def roles(self) -> Bytes:
         return np.array(self._roles, dtype=np.uint8)
+
+    def instances(self) -> Bytes:
+        """(H, W) number of the thing that each pixel belongs to, in the order of drawing, 0 for none."""
+        return np.array(self._instances, dtype=np.uint8)
 
     def image(self) -> Bytes:
         """Paint with each role's texture, lit by one light, as seen by a noisy camera."""

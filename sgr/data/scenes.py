@@ -24,6 +24,11 @@ LOOKALIKES = (("sky", "water"), ("car", "boat"))
 
 
 def scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Bytes, Bytes]:
+    """Draw one scene: its image and roles, as `drawn`."""
+    return drawn(rng, size)[:2]
+
+
+def drawn(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Bytes, Bytes, Bytes]:
     """Draw one scene.
 
     Args:
@@ -31,11 +36,12 @@ def scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Bytes, Bytes
         size: (height, width) in pixels.
 
     Returns:
-        image (H, W, 3) uint8 and roles (H, W) uint8: positions in ROLES, 255 in the thin strips to ignore.
+        image (H, W, 3) uint8; roles (H, W) uint8: positions in ROLES, 255 in the thin strips to ignore; and instances
+        (H, W) uint8: 1, 2, ... for each car, boat and person, 0 elsewhere.
     """
     painter = Painter(rng, size)
     (_street, _coast, _park, _harbour)[rng.integers(4)](painter)
-    return painter.image(), painter.roles()
+    return painter.image(), painter.roles(), painter.instances()
 
 
 def _sky(p: Painter, horizon: float) -> None:

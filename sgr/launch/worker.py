@@ -24,6 +24,7 @@ KINDS = {
     "train": "sgr.training.job:train",
     "evaluate": "sgr.evaluation.evaluate:evaluate",
     "semantics": "sgr.evaluation.semantics:semantics",
+    "overhead": "sgr.overhead:overhead",
 }
 
 

@@ -116,9 +116,7 @@ class Mask2FormerHead(QueryHead):
                 - self.loss_weights["classification"] * class_logits.softmax(-1)[:, target.classes]
                 + self.loss_weights["dice"] * pair_wise_dice_loss(logits, masks)
             )
-            worst = torch.finfo(
-                cost.dtype
-            ).max  # a diverged network is found by its loss, not by an error here
+            worst = torch.finfo(cost.dtype).max  # a diverged network is told from its loss, not here
             cost = cost.nan_to_num(nan=worst, posinf=worst, neginf=worst)
             rows, columns = linear_sum_assignment(cost.cpu().numpy())
             matches.append((torch.as_tensor(rows), torch.as_tensor(columns)))
@@ -149,4 +147,4 @@ def at(points: Tensor, maps: Tensor) -> Tensor:
     return values[:, 0]
 
 
-head = Mask2FormerHead
+head = Mask2FormerHead  # as `sgr.models.build` calls it

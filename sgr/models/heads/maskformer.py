@@ -99,9 +99,7 @@ class MaskFormerHead(QueryHead):
         """Mask logits at the resolution of the first map."""
         pixels = self.pixel_decoder(features).last_hidden_state
         decoded = self.transformer(features[-1], output_hidden_states=True)
-        _, *before, _ = (
-            decoded.hidden_states
-        )  # the input of the first layer, and the last state without its norm
+        _, *before, _ = decoded.hidden_states  # from the input of the first layer to the last state
         queries = [*map(self.transformer.decoder.layernorm, before), decoded.last_hidden_state]
         *auxiliary, last = (self._answers(states, pixels) for states in queries)
         return QueryPrediction(*last, auxiliary)
@@ -129,4 +127,4 @@ class MaskFormerHead(QueryHead):
         return sigmoid_focal_loss(pixels, masks.flatten(1), 1), dice_loss(pixels, masks.flatten(1), 1)
 
 
-head = MaskFormerHead
+head = MaskFormerHead  # as `sgr.models.build` calls it

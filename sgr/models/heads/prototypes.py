@@ -1,7 +1,7 @@
 """ProtoSeg's classifier (Zhou et al., Rethinking Semantic Segmentation: A Prototype View, CVPR 2022).
 
 Each class has K prototypes on the unit sphere, which no gradient moves: they are moving averages of the embeddings that
-clustering assigns to them. Equations are the paper's.
+clustering assigns to them.
 
 Dimensions: B images, h x w cells, N = B * h * w, C classes, K prototypes of each, D width.
 """
@@ -25,7 +25,7 @@ class PrototypeHead(PixelHead):
 
     The projection, the layer norms and the random start are those of the authors' code (tfzhou/ProtoSeg), where the
     paper leaves them open. Where the two differ this is the paper, but for two points that train better as in the
-    code: class scores go through a layer norm over classes, since a softmax of bare cosines (Eq. 8) can hardly prefer
+    code: class scores go through a layer norm over classes, since a softmax of bare cosines can hardly prefer
     a class, and correctly classified cells alone move prototypes. Not taken from the code: Gumbel noise on the
     assignment that moves prototypes, a contrast without temperature, and 0.001 as the weight of the distance.
 
@@ -35,10 +35,10 @@ class PrototypeHead(PixelHead):
         classes: C.
         auxiliary: None, or feature maps to class logits, for the loss alone.
         prototypes: K.
-        momentum: mu of Eq. 16.
-        kappa, iterations: of Sinkhorn, Eq. 12.
-        temperature: tau of Eq. 13.
-        contrast, distance: weights of the losses of Eq. 13 and Eq. 14.
+        momentum: mu, of a prototype's moving average.
+        kappa, iterations: of Sinkhorn.
+        temperature: tau of the contrast.
+        contrast, distance: weights of the two losses.
     """
 
     prototypes: Tensor
@@ -74,13 +74,14 @@ class PrototypeHead(PixelHead):
             x = projected.to(self.prototypes.dtype).permute(0, 2, 3, 1)
             units = F.normalize(self.embedding_norm(x), dim=-1)  # (B, h, w, D)
             parts = [similarities(part, self.prototypes).amax(1) for part in units.flatten(0, 2).split(CHUNK)]
-            logits = self.class_norm(torch.cat(parts)).unflatten(0, units.shape[:3])
-        return PixelPrediction(logits.permute(0, 3, 1, 2).contiguous(), auxiliary, units.permute(0, 3, 1, 2))
+            logits = self.class_norm(torch.cat(parts)).unflatten(0, units.shape[:3]).permute(0, 3, 1, 2)
+        # upsampling and cross-entropy are twice as fast on contiguous logits
+        return PixelPrediction(logits.contiguous(), auxiliary, units.permute(0, 3, 1, 2))
 
     def losses(self, prediction: PixelPrediction, labels: Tensor) -> dict[str, Tensor]:
-        """Those of `PixelHead`, `contrast` (Eq. 13) and `distance` (Eq. 14), means over labelled cells.
+        """Those of `PixelHead`, `contrast` and `distance`, means over labelled cells.
 
-        A cell has the label of the pixel under its centre. In training this also moves the prototypes (Eq. 16).
+        A cell has the label of the pixel under its centre. In training this also moves the prototypes.
         """
         named = super().losses(prediction, labels)
         logits, _, embeddings = prediction
@@ -95,7 +96,7 @@ class PrototypeHead(PixelHead):
             group = cells.where(labelled, C)  # unlabelled cells are a group apart
             with torch.no_grad():
                 shares = sinkhorn(own, group, C + 1, kappa=self.kappa, iterations=self.iterations)
-                assigned = shares.argmax(1)  # (N,) k of Eq. 13, 14 and 16
+                assigned = shares.argmax(1)  # (N,) the prototype of each cell
             positive = own.gather(1, assigned[:, None]).squeeze(1)
             count = labelled.sum().clamp_min(1)
             named["contrast"] = (labelled * (total - positive / self.temperature)).sum() / count
@@ -132,7 +133,7 @@ def similarities(units: Tensor, prototypes: Tensor) -> Tensor:
 
 @torch.no_grad()
 def moved(prototypes: Tensor, units: Tensor, slot: Tensor, momentum: float) -> Tensor:
-    """Prototypes (C, K, D) after a step towards the normalised mean of the embeddings of each (Eq. 16), on the sphere.
+    """Prototypes (C, K, D) after a step towards the normalised mean of the embeddings of each, on the sphere.
 
     Args:
         units: (N, D).

@@ -4,9 +4,8 @@ Dimensions: B images, Q queries, h x w cells of a predicted mask, H x W pixels o
 M pairs of a query and a class in the batch.
 
 Void pixels never count: they are no class and no mask, and what is predicted there enters neither the matching nor the
-losses, nor gets a gradient. The sampling families decide what "there" is, see their files. Means over pixels or points
-still divide by all of them, so that a labelled pixel weighs the same whatever lies around it, and an image without void
-has the very loss of the library.
+losses, nor gets a gradient; each family says in its file where "there" is. Means over pixels or points still divide by
+all of them: a labelled pixel weighs the same whatever lies around it, and images without void have the library's loss.
 """
 
 from __future__ import annotations
@@ -24,9 +23,7 @@ from sgr.models.heads.head import Head
 if TYPE_CHECKING:
     from transformers.modeling_utils import PreTrainedModel
 
-ABSENT = (
-    -1e4
-)  # a mask logit whose sigmoid, and every loss against "not in the mask", is exactly zero in float32
+ABSENT = -1e4  # a mask logit whose sigmoid, and every loss against "not in the mask", is exactly zero
 GROUPS = 32  # of the library's group norms
 
 Match = tuple[Tensor, Tensor]  # of one image: indices of queries, indices of its classes, one pair an entry
@@ -132,7 +129,9 @@ class QueryHead(Head):
         """Each query votes for its classes, null left out, where its mask is: (B, classes, H, W), not negative."""
         probabilities = prediction.class_logits.float().softmax(-1)[..., :-1]
         masks = F.interpolate(prediction.mask_logits.float(), size, mode="bilinear", align_corners=False)
-        return torch.einsum("bqc,bqhw->bchw", probabilities, masks.sigmoid_())  # in place: the largest tensor
+        masks.sigmoid_()  # in place: it is the largest
+        with torch.autocast(masks.device.type, enabled=False):
+            return torch.einsum("bqc,bqhw->bchw", probabilities, masks)
 
     def regions(self, prediction: QueryPrediction) -> Tensor:
         """The masks of the queries, (B, Q, h, w) in 0..1."""
