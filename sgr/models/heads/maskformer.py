@@ -99,7 +99,7 @@ class MaskFormerHead(QueryHead):
         """Mask logits at the resolution of the first map."""
         pixels = self.pixel_decoder(features).last_hidden_state
         decoded = self.transformer(features[-1], output_hidden_states=True)
-        _, *before, _ = decoded.hidden_states  # from the input of the first layer to the last state
+        _, *before, _ = decoded.hidden_states  # not the first layer's input, nor the last's output
         queries = [*map(self.transformer.decoder.layernorm, before), decoded.last_hidden_state]
         *auxiliary, last = (self._answers(states, pixels) for states in queries)
         return QueryPrediction(*last, auxiliary)
