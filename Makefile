@@ -11,14 +11,14 @@ help: ## list the commands
 repro: $(STAMP) ## every table and figure of the profile in params.yaml
 	@python -m stages.progress dvc repro $(TARGETS)
 
-test: $(STAMP) ## unit tests, and every stage of the DAG once in a scratch copy
-	@echo "== tests (the last ones run every stage of the DAG)"
+test: $(STAMP) ## unit tests, and stages of every kind in a scratch copy
+	@echo "== tests (some run stages of every kind through DVC)"
 	@python -m pytest
 
 lint: $(STAMP) ## ruff (lint and format) and mypy
 	@ruff check . && ruff format --check . && mypy
 
-bench: $(STAMP) ## speed and memory of the component, its loss, extraction and training, side by side
+bench: $(STAMP) ## speed and memory of the component, its loss, extraction, training and start-up, side by side
 	@python -m tests.bench
 
 install: $(STAMP) ## the virtual environment alone

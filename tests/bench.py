@@ -308,7 +308,43 @@ def training() -> None:
         )
 
 
-SECTIONS = {f.__name__: f for f in (projection, component, concept_loss, components, training)}
+def startup() -> None:
+    """Seconds from the start of a stage's process until all that it imports is there."""
+    from pathlib import Path
+
+    from sgr.config import load
+    from sgr.plan import ROOTS, network_modules, resolve_network
+
+    params = load(Path("params.yaml"))
+    launching = ["stages.common", "sgr.launch.executors", "sgr.launch.cluster"]
+    modules = {
+        "plan": ["sgr.config", "sgr.plan"],
+        "download": [*launching, *ROOTS["download"], "sgr.data.generate"],
+        "components": [*launching, *ROOTS["components"]],
+        "table": ["stages.common", "sgr.report.tables", "sgr.report.table1"],
+        "figures": ["stages.common", "sgr.report.curves", "sgr.report.tokens"],
+    }
+    rows = ("fcn-sgr", "upernet-sgr", "maskformer-sgr", "mask2former-sgr", "segformer-protoseg")
+    for row in rows:
+        needed = network_modules(resolve_network(params, f"cocostuff10k-{row}"))
+        for stage in ("train", "evaluate"):
+            losses = ["sgr.losses"] if stage == "train" and row.endswith("-sgr") else []
+            modules[f"{stage} {row}"] = [*launching, *ROOTS[stage], *needed, *losses]
+    seconds = median_times({name: lambda names=names: imported(names) for name, names in modules.items()}, 5)
+    for name, value in seconds.items():
+        print(f"startup      {name:26} {value:5.2f} s")
+
+
+def imported(modules: list[str]) -> None:
+    """Import modules in a new process, as a stage does, and wait until they are there, not until it ends."""
+    code = "from sgr.launch.startup import spare_collections; spare_collections(); "
+    code += f"import {', '.join(modules)}; print(flush=True)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stdout.read(1), "the imports failed"
+        process.kill()
+
+
+SECTIONS = {f.__name__: f for f in (projection, component, concept_loss, components, training, startup)}
 
 
 def main(arguments: list[str]) -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from sgr import data
 from sgr.connected import connected_components
 from sgr.data.camvid import CLASSES
 from sgr.data.files import IGNORE
@@ -20,9 +21,11 @@ from sgr.models import build, build_component
 from sgr.models.backbone import Backbone
 from sgr.models.network import Network, parameter_count, weighted_sum
 from sgr.models.recipes import RECIPES
+from sgr.plan import entries
 from sgr.training.job import build_with_loss
 from sgr.training.loop import fit
 from sgr.training.optimizer import build_optimizer, polynomial
+from tests.scratch import ROOT, checked
 
 FAMILIES = ("fcn", "deeplabv3")
 COMPONENTS: dict[str, dict[str, Any] | None] = {
@@ -180,6 +183,45 @@ def test_family_has_the_published_number_of_parameters(family, head_width, publi
             classes=21,
         )
     assert parameter_count(network) == published - AUXILIARY
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory) -> dict[str, dict[str, Any]]:
+    params = checked(tmp_path_factory.mktemp("paper"), {"profile": "paper"})
+    return {name: entry for name, entry in entries(params, ROOT).items() if name.startswith("train/")}
+
+
+# Millions of parameters of the paper's networks, without what SGR and GloRe add. From the papers of Mask2Former
+# (47 and 63), MaskFormer (60) and SegFormer (64.1), mmsegmentation's UperNet (60, 121), torchvision's FCN and
+# DeepLabV3 without their auxiliary heads (52, 59), give or take other numbers of classes.
+PUBLISHED = {
+    "ade20k-upernet": 60,
+    "ade20k-swin-protoseg": 121,
+    "ade20k-segformer": 64.1,
+    "ade20k-maskformer": 60,
+    "cityscapes-mask2former": 63,
+    "cocostuff10k-mask2former": 47,
+    "cityscapes-fcn": 52,
+    "cityscapes-deeplabv3": 58.6,
+}
+
+
+def test_every_network_of_the_paper_can_be_built(paper):
+    """Without memory for its weights. A component adds its own parameters and no other."""
+    counts, heads = {}, {}
+    for name, entry in paper.items():
+        row, classes = name.removeprefix("train/"), len(data.dataset(entry["dataset"]).CLASSES)
+        with torch.device("meta"):
+            network, weights = build_with_loss(entry["network"], classes, entry["concept_loss"])
+        assert set(weights) >= set(network.head.loss_weights)
+        counts[row] = parameter_count(network) - (
+            parameter_count(network.component) if network.component else 0
+        )
+        heads.setdefault((row.split("-")[0], *row.split("-")[1:2], "proto" in row), set()).add(counts[row])
+    assert len(counts) == 47
+    assert all(len(found) == 1 for found in heads.values()), heads
+    for row, millions in PUBLISHED.items():
+        assert counts[row] / 1e6 == pytest.approx(millions, rel=0.03), row
 
 
 def test_component_has_the_number_of_parameters_of_its_equations():
