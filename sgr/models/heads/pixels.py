@@ -87,8 +87,11 @@ def pixel_head(
 
 
 def upsampled(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Logits (B, classes, h, w) at another size, in float32, bilinear."""
-    return F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
+    """Logits (B, classes, h, w) at another size, in float32, bilinear.
+
+    The small map is made contiguous, as softmax over the channels of a large channels-last map takes twice as long.
+    """
+    return F.interpolate(logits.float().contiguous(), size, mode="bilinear", align_corners=False)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
