@@ -20,7 +20,7 @@ from tests.scratch import ROOT, checked, write_parameters
 ROW = "camvid-fcn-sgr"
 GRID = {
     "profiles.mini.sweep": {"K": [4, 8], "L": [2, 8]},
-    "profiles.mini.sgr": {"K": 8, "L": 2, "D": 16, "heads": 2},
+    "profiles.mini.sgr": {"K": 8, "L": 2, "D": 16, "heads": 2, "beta": 1.0},
     "profiles.mini.seeds": [0, 1],
 }
 PAIRS = [(4, 2), (8, 2), (8, 8)]
