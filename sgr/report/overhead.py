@@ -80,7 +80,7 @@ def build(found: dict[str, Any]) -> pd.DataFrame:
 def columns() -> list[Column]:
     """method | backbone | each measure with its ratio."""
     measures = [(title, _measure(name, unit, decimals)) for name, title, unit, decimals in MEASURES]
-    return [("method", text("method")), ("backbone", text("backbone")), *measures]
+    return [("method", text("method")), ("backbone", lambda row: names.backbone(row["backbone"])), *measures]
 
 
 def _line(record: dict[str, Any]) -> dict[str, Any]:
