@@ -110,7 +110,11 @@ def test_unknown_key(key: str, right: str, tmp_path: Path) -> None:
 
 LARGER_L = {
     "everywhere": ({"sgr.K": 8, "sgr.L": 9}, "L = 9", "K = 8"),
-    "in the profile": ({"profiles.mini.sgr": {"K": 32, "L": 33, "D": 64, "heads": 4, "beta": 1.0}}, "L = 33", "K = 32"),
+    "in the profile": (
+        {"profiles.mini.sgr": {"K": 32, "L": 33, "D": 64, "heads": 4, "beta": 1.0}},
+        "L = 33",
+        "K = 32",
+    ),
     "in a row": ({f"{ROW}.sgr": {"K": 32, "L": 40}}, "L = 40", "K = 32"),
     "a row's K below the profile's L": (
         {"profiles.mini.sgr.L": 16, f"{ROW}.sgr": {"K": 4}},
