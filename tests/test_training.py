@@ -104,7 +104,7 @@ def test_two_runs_are_the_same_bytes_and_another_seed_is_not(uninterrupted, wher
     assert same(folder, tmp_path / "again")
     assert tiny_row.train_in_process(spec | {"seed": 1}, where, tmp_path / "other") == 0
     first, second = (load_file(f / "model.safetensors") for f in (folder, tmp_path / "other"))
-    assert not torch.equal(first["head.decoder.0.weight"], second["head.0.weight"])
+    assert not torch.equal(first["head.decoder.0.weight"], second["head.decoder.0.weight"])
 
 
 def test_start_from_pretrained_weights(where, tmp_path):
