@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -17,15 +16,10 @@ from transformers import (
     UperNetForSemanticSegmentation,
 )
 
-from sgr.connected import connected_components
-from sgr.data.camvid import CLASSES
 from sgr.data.files import IGNORE
-from sgr.data.generate import draw
-from sgr.evaluation.miou import confusion, summary
 from sgr.models.network import Network, weighted_sum
 from sgr.training.job import build_with_loss
-from sgr.training.loop import fit
-from sgr.training.optimizer import build_optimizer, polynomial
+from tests.overfit import miou_by_heart
 
 FAMILIES = {"upernet": ("tiny_swin", 16), "segformer": ("tiny_mit", 16), "hrnet": ("tiny_hrnet", 32)}
 SGR = {"kind": "sgr", "K": 16, "D": 16, "heads": 2}
@@ -247,57 +241,9 @@ def test_void_pixels_never_count(family):
 # Learning
 
 
-@pytest.fixture(scope="module")
-def four_images() -> dict[str, Tensor]:
-    """Generated scenes of 8 x 8 pixels, each pixel blown up to 8 x 8."""
-    scenes = [draw("camvid", (8, 8), 0, "train", number) for number in range(4)]
-    images, labels = (np.stack(part).repeat(8, 1).repeat(8, 2) for part in zip(*scenes, strict=True))
-    components = np.stack([connected_components(label) for label in labels]).astype(np.int16)
-    return {
-        "image": torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-        "label": torch.from_numpy(labels),
-        "components": torch.from_numpy(components),
-    }
-
-
 @pytest.mark.parametrize("component", [None, SGR], ids=["plain", "sgr"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_overfits_four_images(family, component, four_images, record_property):
-    """More than 90 mIoU, pooled over pixels, with the optimizer and schedule of training."""
-    iterations = 100
+def test_overfits_four_images(family, component):
     network, weights = network_of(family, component)
-    optimizer = build_optimizer(
-        network,
-        optimizer="adamw",
-        learning_rate=0.004,
-        head_multiplier=2,
-        momentum=0.9,
-        weight_decay=1e-4,
-    )
-    fit(
-        network,
-        [four_images] * iterations,
-        optimizer,
-        polynomial(optimizer, iterations, 0.9, 5),
-        weights=weights,
-        start=0,
-        iterations=iterations,
-        accumulate=1,
-        gradient_clip=0.0,
-        precision="fp32",
-        channels_last=True,
-        compiled=False,
-        device=torch.device("cpu"),
-        log_every=iterations,
-        log=lambda row: None,
-        checkpoint=lambda done: None,
-        checkpoint_seconds=1e9,
-        title=family,
-    )
-    labels = four_images["label"]
-    with torch.inference_mode():
-        predicted = network.eval().scores(network(four_images["image"]), (64, 64)).argmax(1)
-    miou = summary(confusion(predicted, labels, len(CLASSES)), CLASSES)["miou"]
-    record_property("miou", miou)
-    print(f"{family} {'plain' if component is None else 'sgr'}: {miou:.1f} mIoU")
-    assert miou > 90
+    rates = {"optimizer": "adamw", "learning_rate": 0.004, "head_multiplier": 2}
+    assert miou_by_heart(network, weights, **rates, iterations=100, warmup=5) > 90

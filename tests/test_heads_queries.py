@@ -24,18 +24,13 @@ from transformers import (
 )
 from transformers.models.maskformer.configuration_maskformer import MaskFormerDetrConfig
 
-from sgr.connected import connected_components
-from sgr.data.camvid import CLASSES as CAMVID
 from sgr.data.files import IGNORE
-from sgr.data.generate import draw
 from sgr.errors import UserError
-from sgr.evaluation.miou import confusion, summary
 from sgr.models import build
 from sgr.models.heads import mask2former, maskformer
 from sgr.models.heads.queries import Answers, QueryHead, QueryPrediction, target
 from sgr.models.network import Network, parameter_count, weighted_sum
-from sgr.training.loop import fit
-from sgr.training.optimizer import build_optimizer, polynomial
+from tests.overfit import miou_by_heart
 
 FAMILIES = ("maskformer", "mask2former")
 CLASSES, WIDTH, QUERIES, LAYERS, HEADS, POINTS = 6, 32, 8, 3, 4, 64
@@ -795,53 +790,13 @@ def test_one_layer_of_maskformer_has_no_auxiliary_losses():
 
 @pytest.mark.parametrize("component", ["plain", "sgr"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_overfits_four_images(family, component, record_property):
-    """More than 90 mIoU with the training loop, on scenes of 8 x 8 pixels blown up to cells."""
-    scenes = [draw("camvid", (8, 8), 0, "train", number) for number in range(4)]
-    images, labels = (np.stack(part).repeat(8, 1).repeat(8, 2) for part in zip(*scenes, strict=True))
-    components = np.stack([connected_components(label) for label in labels]).astype(np.int16)
-    batch = {
-        "image": torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-        "label": torch.from_numpy(labels),
-        "components": torch.from_numpy(components),
-    }
-    iterations = {"maskformer": 120, "mask2former": 80}[family]
+def test_overfits_four_images(family, component):
     network = network_of(family, component, width=64, queries=12, layers=2, **_points(family))
     concepts = {f"concept_{name}": 0.1 for name in ("focal", "dice", "cosine")}
-    optimizer = build_optimizer(
-        network,
-        optimizer="adamw",
-        learning_rate=0.001,
-        head_multiplier=2,
-        momentum=0.9,
-        weight_decay=1e-4,
-    )
-    fit(
-        network,
-        [batch] * iterations,
-        optimizer,
-        polynomial(optimizer, iterations, 0.9, 0),
-        weights=network.head.loss_weights | (concepts if component == "sgr" else {}),
-        start=0,
-        iterations=iterations,
-        accumulate=1,
-        gradient_clip=0.01,
-        precision="fp32",
-        channels_last=True,
-        compiled=False,
-        device=torch.device("cpu"),
-        log_every=iterations,
-        log=lambda row: None,
-        checkpoint=lambda done: None,
-        checkpoint_seconds=1e9,
-        title=f"{family} {component}",
-    )
-    with torch.inference_mode():
-        predicted = network.eval().scores(network(batch["image"]), (64, 64)).argmax(1)
-    miou = summary(confusion(predicted, batch["label"], len(CAMVID)), CAMVID)["miou"]
-    record_property("miou", miou)
-    print(f"{family} {component}: {miou:.1f} mIoU")
-    assert miou > 90
+    weights = network.head.loss_weights | (concepts if component == "sgr" else {})
+    rates = {"optimizer": "adamw", "learning_rate": 0.001, "head_multiplier": 2, "gradient_clip": 0.01}
+    iterations = {"maskformer": 120, "mask2former": 80}[family]
+    assert miou_by_heart(network, weights, **rates, iterations=iterations) > 90
 
 
 def _points(family: str) -> dict[str, int]:
