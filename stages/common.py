@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import read_json, sha256_file
@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 
 
 def run(function: Callable[..., None], *names: str) -> None:
-    """Call `function` with the command line's positional arguments `names`; a UserError ends with status 2."""
+    """Call `function` with the command line's arguments `names`; a UserError ends with status 2.
+
+    `name` is a positional argument, `name*` a list of any number of them, `--name` a flag.
+    """
     parser = argparse.ArgumentParser(description=function.__doc__)
     for name in names:
-        parser.add_argument(name)
+        if name.startswith("--"):
+            parser.add_argument(name, action="store_true")
+        else:
+            parser.add_argument(name.rstrip("*"), nargs="*" if name.endswith("*") else None)
     arguments = parser.parse_args()
     spare_collections()
     try:
-        function(*(getattr(arguments, name) for name in names))
+        function(**vars(arguments))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -134,10 +140,18 @@ def take(jobs: dict[int, Job], names: list[str], into: Callable[[int], Path]) ->
     return provenance
 
 
+class Trained(NamedTuple):
+    """A trained network: key of its training job, file of its weights, and that job if it may not have finished yet."""
+
+    key: str
+    weights: Path
+    job: Job | None = None
+
+
 def trained_jobs(
     kind: str,
     plan: dict[str, Any],
-    models: Mapping[int, tuple[str, Path]],
+    models: Mapping[int, Trained],
     inputs: dict[str, str],
     where: dict[str, Any],
 ) -> dict[int, Job]:
@@ -151,27 +165,38 @@ def trained_jobs(
     return {
         seed: Job(
             kind,
-            {"plan": settings, "seed": seed, "trained": key, **inputs},
-            {**where, "model": str(weights.absolute())},
+            {"plan": settings, "seed": seed, "trained": model.key, **inputs},
+            {**where, "model": str(model.weights.absolute())},
+            (model.job,) if model.job else (),
         )
-        for seed, (key, weights) in models.items()
+        for seed, model in models.items()
     }
 
 
-def row_models(profile: str, plan: dict[str, Any]) -> dict[int, tuple[str, Path]]:
-    """Key of the training job and file of the weights, by seed, as the stage `train` left them."""
+def row_jobs(
+    kind: str, profile: str, row: str, models: Mapping[int, Trained] | None = None
+) -> dict[int, Job]:
+    """The jobs of the stage `kind` of a row, by seed; `models` are those of the stage `train` if not given."""
+    plan = plan_entry(profile, kind, row)
+    return trained_jobs(kind, plan, models or row_models(profile, plan), *row_inputs(profile, plan))
+
+
+def row_models(profile: str, plan: dict[str, Any]) -> dict[int, Trained]:
+    """The trained networks of a row, by seed, as the stage `train` left them."""
     trained = Path("work", profile, "train", plan["row"])
     folders = {seed: trained / str(seed) for seed in plan["seeds"]}
     return {
-        seed: (read_json(folder / "job.json")["key"], folder / "model.safetensors")
+        seed: Trained(read_json(folder / "job.json")["key"], folder / "model.safetensors")
         for seed, folder in folders.items()
     }
 
 
-def stored_models(jobs: Mapping[int, Job]) -> dict[int, tuple[str, Path]]:
-    """The same of finished training jobs, in the job store."""
+def stored_models(jobs: Mapping[int, Job]) -> dict[int, Trained]:
+    """The networks that training jobs leave, or will leave, in the job store."""
     from sgr.launch.cluster import settings
     from sgr.launch.store import JobStore
 
     store = JobStore(settings().jobs)
-    return {seed: (job.key, store.folder(job) / "model.safetensors") for seed, job in jobs.items()}
+    return {
+        seed: Trained(job.key, store.folder(job) / "model.safetensors", job) for seed, job in jobs.items()
+    }
