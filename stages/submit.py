@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sgr.errors import UserError
 from stages import overhead, sweep, train
 from stages.common import row_jobs, run, stored_models
 from stages.graph import Stage, stale
@@ -39,7 +40,7 @@ def main(targets: Sequence[str], here: bool = False) -> None:
 
 
 def jobs_of(stages: Sequence[Stage]) -> list[Job]:
-    """The jobs of stages in DVC's order, training first; what starts from a network of theirs comes after its training."""
+    """The jobs of stages in DVC's order, all training first; a job after the one whose network it starts from."""
     found: list[Job] = []
     trained: dict[str, dict[int, Job]] = {}
     for script, arguments in stages:
@@ -65,6 +66,10 @@ def submit(jobs: Sequence[Job], cluster: Cluster) -> None:
     """Submit the jobs and print what became of them, a line a kind."""
     from sgr.launch.submit import submit
 
+    if cluster.executor != "slurm":
+        raise UserError(
+            f"the executor is {cluster.executor}: set `executor: slurm` in cluster.yaml, or run the jobs --here"
+        )
     submissions = submit(jobs, cluster)
     for kind in dict.fromkeys(job.kind for job in jobs):
         found = [made for job, made in zip(jobs, submissions, strict=True) if job.kind == kind]
@@ -81,8 +86,8 @@ def shortened(ids: Sequence[str]) -> list[str]:
     """SLURM ids with the elements of an array as one: `12_0, 12_1, 12_2, 15` is `12_[0-2], 15`."""
     arrays: dict[str, list[int]] = {}
     for identity in ids:
-        array, _, index = identity.partition("_")
-        arrays.setdefault(array, []).extend([int(index)] if index else [])
+        array, _, element = identity.partition("_")
+        arrays.setdefault(array, []).extend([int(element)] if element else [])
     shown = []
     for array, indices in arrays.items():
         runs: list[list[int]] = []

@@ -20,9 +20,9 @@ from sgr.launch import squeue
 from sgr.launch.cluster import Cluster, Slurm
 from sgr.launch.executors import run
 from sgr.launch.failure import JobError
-from sgr.launch.slurm import Submission, submit
 from sgr.launch.snapshot import PACKAGE
 from sgr.launch.store import Job, JobStore
+from sgr.launch.submit import Submission, submit
 
 TESTS = Path(__file__).parent
 pytestmark = [
@@ -100,7 +100,7 @@ def test_cancelled_job_is_one_sentence_and_resumes(cluster: Cluster) -> None:
     with ThreadPoolExecutor() as pool:
         running = pool.submit(run, [job], cluster)
         eventually(lambda: (folder / "checkpoint.json").exists())
-        scancel(f"--name={squeue.job_name(folder)}")
+        scancel(squeue.active([folder])[folder].id)
         with pytest.raises(
             JobError, match=rf"job {job.key} \(fake_jobs:count\) ended as CANCELLED .* resumes"
         ):
@@ -124,7 +124,7 @@ def test_ctrl_c_leaves_the_job_and_the_next_run_attaches(cluster: Cluster) -> No
     stage.send_signal(signal.SIGINT)
     complaint = stage.communicate(timeout=20)[1]
     assert stage.returncode == 130 and "run on" in complaint and "Traceback" not in complaint
-    assert submit(job, cluster) == Submission("attached", read_json(folder / "slurm.json")["id"])
+    assert submit([job], cluster) == [Submission("attached", read_json(folder / "slurm.json")["id"])]
     # Even after a change of mind about the executor.
     run([job], cluster.model_copy(update={"executor": "inline"}))
     assert len(runs(folder)) == 1
@@ -133,7 +133,7 @@ def test_ctrl_c_leaves_the_job_and_the_next_run_attaches(cluster: Cluster) -> No
 def test_warned_job_is_requeued_and_resumes(cluster: Cluster) -> None:
     job = counting(iterations=30, pause=0.1)
     folder = JobStore(cluster.jobs).folder(job)
-    identity = submit(job, cluster).id
+    ((_, identity),) = submit([job], cluster)
     eventually(lambda: (folder / "checkpoint.json").exists())
     scancel("--signal=USR2", str(identity))
     eventually(lambda: squeue.active([folder])[folder].state.startswith("PENDING"))
@@ -173,14 +173,12 @@ def test_missing_sbatch_is_one_sentence(cluster: Cluster, monkeypatch: pytest.Mo
 
 
 def test_dependent_job_waits_for_its_training(cluster: Cluster) -> None:
-    training, evaluation = (
-        counting(iterations=20, pause=0.1),
-        Job("fake_jobs:count", {"iterations": 1, "seed": 3}),
-    )
+    training = counting(iterations=20, pause=0.1)
+    evaluation = Job("fake_jobs:count", {"iterations": 1, "seed": 3}, after=(training,))
     with pytest.raises(UserError, match=r"must finish first"):
-        submit(evaluation, cluster, after=[training])
-    assert submit(training, cluster).state == "submitted"
-    assert submit(evaluation, cluster, after=[training]).state == "submitted"
+        submit([evaluation], cluster)
+    assert [made.state for made in submit([training], cluster)] == ["submitted"]
+    assert [made.state for made in submit([evaluation], cluster)] == ["submitted"]
     folder = JobStore(cluster.jobs).folder(evaluation)
     assert "Dependency" in squeue.active([folder])[folder].state
     run([training, evaluation], cluster)
@@ -191,8 +189,8 @@ def test_dependent_job_waits_for_its_training(cluster: Cluster) -> None:
 
 
 def test_dependent_job_does_not_outwait_a_failed_training(cluster: Cluster) -> None:
-    training, evaluation = Job("fake_jobs:fail", {"n": 2}), counting(seed=5)
-    submit(training, cluster)
-    submit(evaluation, cluster, after=[training])
+    training = Job("fake_jobs:fail", {"n": 2})
+    evaluation = Job("fake_jobs:count", {"iterations": 1, "seed": 5}, after=(training,))
+    submit([training, evaluation], cluster)
     with pytest.raises(JobError, match=r"ended as CANCELLED"):
-        run([evaluation], cluster)
+        squeue.wait({JobStore(cluster.jobs).folder(evaluation): "0"})
