@@ -98,9 +98,7 @@ def _settle(folder: Path, identity: str) -> None:
     deadline = time.monotonic() + (SETTLE_SECONDS if state in ("COMPLETED", "FAILED") else 0)
     while not is_finished(folder):
         if (folder / "failed.json").exists() or time.monotonic() >= deadline:
-            submission = read_json(folder / "slurm.json")["submission"]
-            log = submission_folder(folder.parent, submission) / f"{identity}_0_log.out"
-            raise failure(folder, f"ended as {state} in SLURM job {identity}", log)
+            raise failure(folder, f"ended as {state} in SLURM job {identity}", output(folder))
         time.sleep(0.5)
 
 
@@ -117,6 +115,12 @@ def _end_state(identity: str) -> str:
 def submission_folder(store: Path, submission: str) -> Path:
     """Where submitit keeps the script, pickles and output of the jobs that were submitted under a name."""
     return store / "submissions" / submission
+
+
+def output(folder: Path) -> Path:
+    """The file of what a job, the last that slurm.json of its folder tells of, printed under SLURM."""
+    record = read_json(folder / "slurm.json")
+    return submission_folder(folder.parent, record["submission"]) / f"{record['id']}_0_log.out"
 
 
 def complaint(output: str) -> str:
