@@ -50,7 +50,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
-    slurm = Slurm(time_minutes=30, memory_gb=1, cpus=1, gpus=0, setup=["export SETUP_LINE=ran"])
+    slurm = Slurm(time=30, memory_gb=1, cpus=1, gpus_per_job=0, setup=["export SETUP_LINE=ran"])
     return Cluster(executor="slurm", jobs=tmp_path / "jobs", slurm=slurm)
 
 
@@ -158,7 +158,9 @@ def test_job_that_never_reaches_its_worker_shows_its_output(cluster: Cluster) ->
 
 def test_refusal_is_one_sentence(cluster: Cluster) -> None:
     slurm = cluster.slurm.model_copy(update={"partition": "nowhere"})
-    with pytest.raises(UserError, match=r"SLURM refused job .*invalid partition") as caught:
+    with pytest.raises(
+        UserError, match=r"`slurm.partition` is nowhere, but the partitions here are"
+    ) as caught:
         run([counting()], cluster.model_copy(update={"slurm": slurm}))
     assert len(str(caught.value).splitlines()) == 1
     run([counting()], cluster)

@@ -40,7 +40,7 @@ def _run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
             processes.inline(store, job)
         elif cluster.executor == "local":
             idle = [job for job in unfinished if not is_running(store.folder(job))]
-            processes.local(store, idle, cluster.max_jobs)
+            processes.local(store, idle, cluster.max_jobs or 1)
     return [store.folder(job) for job in jobs]
 
 

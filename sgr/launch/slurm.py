@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import write_json
+from sgr.launch.check import check
 from sgr.launch.cluster import Cluster, main_root
 from sgr.launch.locks import is_running, locked
 from sgr.launch.provenance import launched, now
@@ -73,6 +74,7 @@ def submit(job: Job, cluster: Cluster, after: Sequence[Job] = ()) -> Submission:
             return Submission("attached", found.id)
         if is_running(folder):
             return Submission("attached", None)
+        check(cluster)
         dependency = _dependency(store, after)
         code = snapshot(store.root)
         store.prepare(job, launched("slurm", code))
@@ -96,6 +98,9 @@ def _sbatch(folder: Path, job: Job, cluster: Cluster, code: Path, dependency: st
     import submitit
 
     asked = cluster.slurm
+    training = job.kind == "train"
+    nodes, processes = (asked.nodes, asked.processes) if training else (1, 1)
+    gpus = asked.gpus_per_job if training else min(1, asked.gpus_per_job)
     exports = environment(code, job.threads)
     parameters: dict[str, Any] = {
         "job_name": job_name(folder),
@@ -104,14 +109,18 @@ def _sbatch(folder: Path, job: Job, cluster: Cluster, code: Path, dependency: st
         "account": asked.account,
         "qos": asked.qos,
         "constraint": asked.constraint,
-        "time": asked.time_minutes,
+        "time": asked.time,
         "mem": f"{asked.memory_gb}GB",
         "cpus_per_task": asked.cpus,
-        "gpus_per_node": asked.gpus or None,
-        "ntasks_per_node": 1,
+        "nodes": nodes,
+        "ntasks_per_node": processes // nodes,
+        "gpus_per_node": gpus // nodes or None,
         "stderr_to_stdout": True,
         "dependency": dependency,
-        "setup": [*asked.setup, *(f"export {name}={shlex.quote(value)}" for name, value in exports.items())],
+        "setup": [
+            *asked.setup_lines,
+            *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+        ],
         # kill-on-invalid-dep: a job whose training failed would else wait in the queue for ever.
         "additional_parameters": {"chdir": str(main_root()), "requeue": True, "kill-on-invalid-dep": "yes"},
     }
