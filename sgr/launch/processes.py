@@ -12,11 +12,13 @@ from pathlib import Path
 
 from sgr.launch.cluster import main_root
 from sgr.launch.failure import failure, interrupted
+from sgr.launch.holder import holder
 from sgr.launch.locks import is_running
-from sgr.launch.progress import last_line, progress
+from sgr.launch.progress import progress
 from sgr.launch.provenance import launched
 from sgr.launch.snapshot import environment, snapshot
 from sgr.launch.store import Job, JobStore, is_finished
+from sgr.launch.waiting import Queued, describe
 from sgr.launch.worker import work
 
 POLL_SECONDS = 0.2
@@ -44,7 +46,7 @@ def local(store: JobStore, jobs: Sequence[Job], at_once: int) -> None:
                     job = waiting.pop(0)
                     running[store.folder(job)] = _start(store, job)
                 time.sleep(POLL_SECONDS)
-                show(" | ".join(_newest(folder) for folder in running))
+                show(describe({folder: _shown(process.pid) for folder, process in running.items()}))
                 for folder in [folder for folder, process in running.items() if process.poll() is not None]:
                     status = running.pop(folder).returncode
                     if not is_finished(folder):
@@ -76,7 +78,8 @@ def attach(folder: Path) -> None:
     try:
         with progress() as show:
             while is_running(folder):
-                show(_newest(folder))
+                if found := holder(folder):
+                    show(describe({folder: _shown(found.pid, found.host)}))
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         raise _runs_on([folder]) from None
@@ -84,8 +87,8 @@ def attach(folder: Path) -> None:
         raise failure(folder, "failed")
 
 
-def _newest(folder: Path) -> str:
-    return f"{folder.name[:8]} {last_line(folder / 'log.txt')}"
+def _shown(pid: int, host: str = "") -> Queued:
+    return Queued(f"pid {pid}", "RUNNING", host)
 
 
 def _runs_on(folders: list[Path]) -> SystemExit:

@@ -11,23 +11,16 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from sgr.errors import UserError
 from sgr.launch.failure import failure, interrupted
-from sgr.launch.progress import last_line, progress
+from sgr.launch.progress import progress
 from sgr.launch.store import is_finished
+from sgr.launch.waiting import Queued, describe
 
 SLOWEST_POLL_SECONDS = 15.0
 SILENCE_SECONDS = 600
 SETTLE_SECONDS = 10
-
-
-class Queued(NamedTuple):
-    """A job that SLURM holds: its id and state (PENDING with the reason, RUNNING, …)."""
-
-    id: str
-    state: str
 
 
 def active(folders: Iterable[Path]) -> dict[Path, Queued]:
@@ -35,12 +28,14 @@ def active(folders: Iterable[Path]) -> dict[Path, Queued]:
     names = {job_name(folder): folder for folder in folders}
     if not names or shutil.which("squeue") is None:
         return {}
-    listed = ask("squeue", "--noheader", f"--name={','.join(names)}", "--format=%A|%T|%r|%j")
+    listed = ask("squeue", "--noheader", f"--name={','.join(names)}", "--format=%A|%T|%r|%N|%j")
     found = {}
     for line in listed.splitlines():
-        identity, state, reason, name = line.split("|", 3)
+        identity, state, reason, node, name = line.split("|", 4)
         if name in names:
-            found[names[name]] = Queued(identity, f"{state} ({reason})" if state == "PENDING" else state)
+            found[names[name]] = Queued(
+                identity, f"{state} ({reason})" if state == "PENDING" else state, node
+            )
     return found
 
 
@@ -67,9 +62,7 @@ def wait(queue: Mapping[Path, str]) -> None:
                 if listed is not None:
                     for folder in waiting.keys() - listed.keys():
                         _settle(folder, waiting.pop(folder))
-                    show(
-                        " | ".join(f"{q.id} {q.state} {last_line(f / 'log.txt')}" for f, q in listed.items())
-                    )
+                    show(describe(listed))
                 if waiting:
                     time.sleep(pause)
                     pause = min(pause * 1.3, SLOWEST_POLL_SECONDS)
