@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/installed-$(shell sha256sum requirements.txt | cut -c1-12)
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 repro: $(STAMP) ## every table and figure of the profile in params.yaml
 	@python -m stages.submit --here $(TARGETS) || [ $$? = 1 ] # status 1: jobs failed, their stages say why
@@ -26,6 +26,18 @@ lint: $(STAMP) ## ruff (lint and format) and mypy
 bench: $(STAMP) ## speed and memory of the component, its loss, extraction, training and start-up, side by side
 	@python -m tests.bench
 
+jobs: $(STAMP) ## the jobs of this repository and how they stand; ALL=1 lists the finished ones too
+	@python -m stages.jobs $(if $(ALL),--all)
+
+cancel: $(STAMP) ## cancel what is queued or runs of a row: ROW=camvid-fcn
+	@python -m stages.cancel "$(ROW)"
+
+clean-jobs: $(STAMP) ## list job folders that no plan refers to; YES=1 removes them
+	@python -m stages.clean_jobs $(if $(YES),--remove)
+
+dry-run: $(STAMP) ## what would be submitted, its GPU-hours and disk: PROFILE=paper TARGETS=table1
+	@python -m stages.dry_run $(if $(PROFILE),--profile $(PROFILE)) $(TARGETS)
+
 install: $(STAMP) ## the virtual environment alone
 
 $(STAMP): requirements.txt
@@ -36,8 +48,8 @@ $(STAMP): requirements.txt
 	@python -m pip install --quiet --disable-pip-version-check --progress-bar on --requirement requirements.txt
 	@rm -f .venv/installed-* && touch $@
 
-clean: ## remove the virtual environment, generated data and jobs; results stay
-	rm -rf .venv work jobs data
+clean: ## remove the virtual environment, generated data and what stages made; results and jobs stay
+	rm -rf .venv work data
 
-.PHONY: help repro cluster test lint bench install clean
+.PHONY: help repro cluster test lint bench jobs cancel clean-jobs dry-run install clean
 .DEFAULT_GOAL := help

@@ -12,11 +12,13 @@ from pathlib import Path
 
 from sgr.launch.cluster import main_root
 from sgr.launch.failure import JobError, failure, interrupted
+from sgr.launch.holder import holder
 from sgr.launch.locks import is_running
-from sgr.launch.progress import last_line, progress
+from sgr.launch.progress import progress
 from sgr.launch.provenance import launched
 from sgr.launch.snapshot import check_code, environment, snapshot
 from sgr.launch.store import Job, JobStore, is_finished
+from sgr.launch.waiting import Queued, describe
 from sgr.launch.worker import work
 
 POLL_SECONDS = 0.2
@@ -50,8 +52,9 @@ def local(store: JobStore, jobs: Sequence[Job], at_once: int, outlive: bool = Tr
                 if not running:
                     return
                 time.sleep(POLL_SECONDS)
+                held = {folder: _shown(process.pid) for folder, process in running.items()}
                 ended = len(jobs) - len(waiting) - len(running)
-                show(" | ".join([f"{ended} of {len(jobs)} jobs ended", *map(_newest, running)]))
+                show(f"{ended} of {len(jobs)} jobs ended; {describe(held)}" if jobs[1:] else describe(held))
                 for folder in [folder for folder, process in running.items() if process.poll() is not None]:
                     status = running.pop(folder).returncode
                     if not is_finished(folder):
@@ -95,7 +98,8 @@ def attach(folder: Path) -> None:
     try:
         with progress() as show:
             while is_running(folder):
-                show(_newest(folder))
+                if found := holder(folder):
+                    show(describe({folder: _shown(found.pid, found.host)}))
                 time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
         raise _runs_on([folder]) from None
@@ -103,8 +107,8 @@ def attach(folder: Path) -> None:
         raise failure(folder, "failed")
 
 
-def _newest(folder: Path) -> str:
-    return f"{folder.name[:8]} {last_line(folder / 'log.txt')}"
+def _shown(pid: int, host: str = "") -> Queued:
+    return Queued(f"pid {pid}", "RUNNING", host)
 
 
 def _runs_on(folders: list[Path]) -> SystemExit:

@@ -12,24 +12,17 @@ import subprocess
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import read_json
 from sgr.launch.failure import failure, interrupted
-from sgr.launch.progress import last_line, progress
+from sgr.launch.progress import progress
 from sgr.launch.store import is_finished
+from sgr.launch.waiting import Queued, describe
 
 SLOWEST_POLL_SECONDS = 15.0
 SILENCE_SECONDS = 600
 SETTLE_SECONDS = 10
-
-
-class Queued(NamedTuple):
-    """A job that SLURM holds: its id and state (PENDING with the reason, RUNNING, …)."""
-
-    id: str
-    state: str
 
 
 def active(folders: Iterable[Path]) -> dict[Path, Queued]:
@@ -43,16 +36,16 @@ def active(folders: Iterable[Path]) -> dict[Path, Queued]:
     if not asked or shutil.which("squeue") is None:
         return {}
     names = ",".join(sorted({name for name, _ in asked}))
-    listed = ask("squeue", "--noheader", "--array", f"--name={names}", "--format=%F|%K|%T|%r|%j")
+    listed = ask("squeue", "--noheader", "--array", f"--name={names}", "--format=%F|%K|%T|%r|%N|%j")
     found = {}
     for line in listed.splitlines():
-        array, index, state, reason, name = line.split("|", 4)
+        array, index, state, reason, node, name = line.split("|", 5)
         element = int(index) if index.isdigit() else None
         identity = array if element is None else f"{array}_{element}"
         if (name, element) in asked:
             folder, recorded = asked[name, element]
             if recorded in (None, identity):
-                found[folder] = Queued(identity, f"{state} ({reason})" if state == "PENDING" else state)
+                found[folder] = Queued(identity, f"{state} ({reason})" if state == "PENDING" else state, node)
     return found
 
 
@@ -79,9 +72,7 @@ def wait(queue: Mapping[Path, str]) -> None:
                 if listed is not None:
                     for folder in waiting.keys() - listed.keys():
                         _settle(folder, waiting.pop(folder))
-                    show(
-                        " | ".join(f"{q.id} {q.state} {last_line(f / 'log.txt')}" for f, q in listed.items())
-                    )
+                    show(describe(listed))
                 if waiting:
                     time.sleep(pause)
                     pause = min(pause * 1.3, SLOWEST_POLL_SECONDS)

@@ -53,7 +53,7 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
     optimizer = build_optimizer(network, **{name: settings[name] for name in names})
     schedule = polynomial(optimizer, settings["iterations"], settings["power"], settings["warmup"])
     start, rows = checkpoint.resume(folder / "checkpoint.pt", network, optimizer, schedule)
-    curve = Curve(folder / "dvclive", rows)
+    curve = Curve(folder, rows, settings["iterations"])
 
     positions = TrainingSamples(
         samples(Path(where["data"]), manifest, plan["split"]),

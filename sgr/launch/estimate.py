@@ -1,0 +1,185 @@
+"""What a row will cost before it runs: GPU-hours from the FLOPs of its network, and disk.
+
+The network is built and run without memory for its tensors (torch's fake tensors) under torch's counter of FLOPs, so
+neither a GPU nor the data nor the weights need be there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+Entry = dict[str, Any]
+Size = tuple[int, int]
+
+# Sustained by one GPU, not its peak: about a tenth of what an A100 can do in bf16, as dilated convolutions get there.
+TFLOPS = 30.0
+# Evaluation does not run in bf16.
+EVALUATION_SHARE = 0.5
+# Forward, and twice that backward: with respect to the input and to the weights of each layer.
+PASSES = 3
+# The job store, DVC's cache and the workspace each hold what a job wrote.
+COPIES = 3
+# What SGD with momentum and AdamW keep of each parameter.
+MOMENTS = {"sgd": 1, "adamw": 2}
+# Regions kept of each example, see sgr.evaluation.semantics.
+SHOWN = 6
+
+
+class Split(NamedTuple):
+    """Images of a split and the size (H, W) that is typical of them."""
+
+    images: int
+    size: Size
+
+
+# The datasets as their owners publish them.
+PUBLISHED = {
+    "cityscapes": {"val": Split(500, (1024, 2048))},
+    "ade20k": {"val": Split(2000, (512, 683))},
+    "cocostuff10k": {"test": Split(1000, (480, 640))},
+    "camvid": {"val": Split(101, (360, 480)), "test": Split(233, (360, 480))},
+}
+
+
+class Footprint(NamedTuple):
+    """A network's forward pass and its weights.
+
+    linear, quadratic: FLOPs of a forward pass to class scores over A pixels are linear A + quadratic A². Only global
+        attention has the second.
+    training: FLOPs of one training crop, forward.
+    weights: bytes of the file of weights.
+    parameters: bytes of what the optimizer learns.
+    """
+
+    linear: float
+    quadratic: float
+    training: float
+    weights: int
+    parameters: int
+
+    def forward(self, size: Size, scale: float) -> float:
+        """FLOPs of one image of a size at a scale."""
+        area = size[0] * size[1] * scale**2
+        return self.linear * area + self.quadratic * area**2
+
+
+class Cost(NamedTuple):
+    """GPU-hours of a job's three kinds of work, bytes that stay on disk, and bytes of a checkpoint while it trains."""
+
+    train: float = 0.0
+    evaluate: float = 0.0
+    semantics: float = 0.0
+    kept: float = 0.0
+    checkpoint: float = 0.0
+
+    def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
+        return Cost(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+    @property
+    def hours(self) -> float:
+        """GPU-hours in all."""
+        return self.train + self.evaluate + self.semantics
+
+
+def estimate(row: Mapping[str, Entry], splits: Mapping[str, Split], tflops: float) -> Cost:
+    """The cost of one seed of a row.
+
+    Args:
+        row: plan entries by stage: `train`, and `evaluate` and `semantics` where they are wanted.
+        splits: the images that are evaluated, by split.
+        tflops: that one GPU sustains in training, 10¹² FLOP/s.
+    """
+    train = row["train"]
+    training, image = train["training"], next(iter(splits.values())).size
+    network = footprint(train["network"], train["dataset"], tuple(training["crop"]), image)
+    second = 3600 * 1e12 * tflops
+    evaluated, looked_at, examples = 0.0, 0.0, 0.0
+    if plan := row.get("evaluate"):
+        views = plan["inference"]
+        passes = [(1.0, 1), *((scale, 1 + views["flip"]) for scale in views["scales"])]
+        for name in plan["splits"]:
+            images, size = splits[name]
+            one = sum(count * network.forward(size, plan["resize"] * scale) for scale, count in passes)
+            evaluated += images * one
+    if plan := row.get("semantics"):
+        images, size = splits[plan["split"]]
+        looked_at = images * network.forward(size, plan["resize"])
+        pixels = size[0] * size[1]
+        # image and label, and regions in half precision
+        examples = plan["examples"] * pixels * (4 + 2 * SHOWN / train["network"]["stride"] ** 2)
+    return Cost(
+        train=PASSES * network.training * training["batch_size"] * training["iterations"] / second,
+        evaluate=evaluated / second / EVALUATION_SHARE,
+        semantics=looked_at / second / EVALUATION_SHARE,
+        kept=COPIES * (network.weights + examples),
+        checkpoint=network.weights + MOMENTS[training["optimizer"]] * network.parameters,
+    )
+
+
+def footprint(network: Entry, dataset: str, crop: Size, image: Size) -> Footprint:
+    """The footprint of the network of a plan entry; networks that are alike are counted once a process."""
+    return _footprint(json.dumps(network, sort_keys=True), dataset, crop, image)
+
+
+@cache
+def _footprint(network: str, dataset: str, crop: Size, image: Size) -> Footprint:
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from sgr import data
+    from sgr.models import build
+
+    # torch's transformer copies its layers, which fake tensors do not survive: they come once the network is built
+    with torch.device("meta"):
+        built = build(**json.loads(network), classes=len(data.dataset(dataset).CLASSES)).eval()
+    built.to_empty(device="cpu")
+    stride = built.backbone.stride
+    image = (-(-image[0] // stride) * stride, -(-image[1] // stride) * stride)
+    areas = [height * width for height, width in (crop, image)]
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        (training, small), (_, large) = flops(built, crop), flops(built, image)
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in built.state_dict().values())
+    learned = sum(p.numel() * p.element_size() for p in built.parameters() if p.requires_grad)
+    quadratic = 0.0
+    if areas[0] != areas[1]:
+        # less than nothing only if padding outweighs it
+        quadratic = max(0.0, (large / areas[1] - small / areas[0]) / (areas[1] - areas[0]))
+    return Footprint(large / areas[1] - quadratic * areas[1], quadratic, training, weights, learned)
+
+
+def flops(network: Any, size: Size) -> tuple[int, int]:
+    """FLOPs of one image's forward pass, without and with class scores at its size (H, W); a multiply-add is two."""
+    import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    # the counter does not know all fused operations, see sgr.overhead
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        output = network(torch.empty(1, 3, *size))
+        without = int(counter.get_total_flops())
+        network.scores(output, size)
+    return without, int(counter.get_total_flops())
+
+
+def assumptions(tflops: float) -> list[str]:
+    """What the estimate rests on, a sentence each."""
+    return [
+        f"a GPU sustains {tflops:g} TFLOP/s in training and {EVALUATION_SHARE:g} of that in evaluation, "
+        "and no time is lost to loading, waiting or several GPUs",
+        f"a training step is {PASSES} forward passes of its batch (forward, and backward to inputs and to weights), "
+        "counted at the size of the crop; losses and the optimizer are left out",
+        "evaluation is one pass at single scale and one a scale of `inference.scales`, two with its mirror image; "
+        "FLOPs grow with the pixels, those of global attention with their square",
+        "images: "
+        + ", ".join(
+            f"{dataset} {' + '.join(str(split.images) for split in splits.values())} of "
+            f"{'×'.join(map(str, next(iter(splits.values())).size))}"
+            for dataset, splits in PUBLISHED.items()
+        )
+        + ", or as many as are generated",
+        f"disk: weights and examples of regions, {COPIES} times (job store, DVC's cache, workspace); a checkpoint is "
+        "weights and optimizer and goes when its training ends; datasets, components and logs are left out",
+    ]
