@@ -36,7 +36,7 @@ def run(folder: Path, tee: bool = True) -> None:
         return
     from sgr import ranks
 
-    with _joined():
+    with joined():
         if ranks.rank() == 0:
             work(folder, tee, together=_leading)
         else:
@@ -60,7 +60,8 @@ def tell_from_submitit() -> None:
 
 
 @contextmanager
-def _joined() -> Iterator[None]:
+def joined() -> Iterator[None]:
+    """Ranks of this process and those beside it, for as long as the block runs; needs torchrun's variables."""
     import torch
     from torch import distributed as dist
 
