@@ -14,10 +14,10 @@ from sgr.files import write_json
 from sgr.launch.arrays import Array
 from sgr.launch.cluster import Cluster, main_root
 from sgr.launch.provenance import now
+from sgr.launch.ranks import run, tell_from_submitit
 from sgr.launch.snapshot import environment
 from sgr.launch.squeue import complaint, submission_folder
 from sgr.launch.store import JobStore
-from sgr.launch.worker import work
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -35,7 +35,8 @@ class Work:
     def __call__(self) -> None:
         """Run the job. Its loader workers must leave SLURM's warning signal to this process."""
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN))
-        work(self.folder)
+        tell_from_submitit()
+        run(self.folder)
 
     def checkpoint(self) -> DelayedSubmission:
         """What to run after a preemption or time limit: the same, it resumes by itself."""
