@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def run(function: Callable[..., None], *names: str) -> None:
     """Call `function` with the command line's arguments; a UserError ends with status 2.
 
-    names: of positional arguments, `names...` of one that takes any number, `--name` of a switch, `--name=` of an option.
+    names: of positional arguments, `names...` of any number of them, `--name` of a switch, `--name=` of an option.
     """
     parser = argparse.ArgumentParser(description=function.__doc__)
     for name in names:

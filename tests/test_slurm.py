@@ -19,6 +19,7 @@ from sgr.launch import squeue
 from sgr.launch.cluster import Cluster, Slurm
 from sgr.launch.executors import run
 from sgr.launch.failure import JobError
+from sgr.launch.snapshot import PACKAGE
 from sgr.launch.store import Job, JobStore
 from sgr.launch.submit import Submission, submit
 
