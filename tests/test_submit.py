@@ -28,16 +28,15 @@ from stages.submit import jobs_of, shortened
 from tests.scratch import commit, copy_checkout, dvc, environment, files_under, parameters, write_parameters
 
 pytestmark = pytest.mark.usefixtures("importable")
-slurm = [
-    pytest.mark.slurm,
-    pytest.mark.usefixtures("one_node"),
-    pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
-]
 
 
 def on_slurm(function: Callable[..., None]) -> Callable[..., None]:
     """Mark a test that needs SLURM."""
-    for mark in slurm:
+    for mark in (
+        pytest.mark.slurm,
+        pytest.mark.usefixtures("one_node"),
+        pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
+    ):
         function = mark(function)
     return function
 
@@ -240,9 +239,17 @@ def test_the_result_of_another_key_is_refused(cluster: Cluster) -> None:
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("executor", ["inline", "local", pytest.param("slurm", marks=slurm)])
-def test_code_that_changed_since_the_plan_is_refused(cluster: Cluster, executor: str) -> None:
-    cluster = cluster.model_copy(update={"executor": executor})
+@pytest.mark.parametrize("executor", ["inline", "local"])
+def test_code_that_changed_since_the_plan_is_refused_here(cluster: Cluster, executor: str) -> None:
+    refuses_changed_code(Cluster.model_validate({"executor": executor, "jobs": cluster.jobs}))
+
+
+@on_slurm
+def test_code_that_changed_since_the_plan_is_not_submitted(cluster: Cluster) -> None:
+    refuses_changed_code(cluster)
+
+
+def refuses_changed_code(cluster: Cluster) -> None:
     known = {"sgr/losses.py": sha256_file(PACKAGE / "losses.py")[:16]}
     spec = {"iterations": 1, "seed": 1}
     executors.run([Job("fake_jobs:count", {**spec, "plan": {"code": known}})], cluster)
