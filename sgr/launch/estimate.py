@@ -7,9 +7,21 @@ neither a GPU nor the data nor the weights need be there.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from sgr import data
+from sgr.models import build
+from sgr.models.backbone import Backbone
+from sgr.models.network import Network
 
 Entry = dict[str, Any]
 Size = tuple[int, int]
@@ -120,48 +132,69 @@ def estimate(row: Mapping[str, Entry], splits: Mapping[str, Split], tflops: floa
 
 
 def footprint(network: Entry, dataset: str, crop: Size, image: Size) -> Footprint:
-    """The footprint of the network of a plan entry; networks that are alike are counted once a process."""
+    """The footprint of the network of a plan entry, counted at the size of the crop and of a typical image."""
     return _footprint(json.dumps(network, sort_keys=True), dataset, crop, image)
 
 
-@cache
+@cache  # rows of an ablation share their network
 def _footprint(network: str, dataset: str, crop: Size, image: Size) -> Footprint:
-    import torch
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
-    from sgr import data
-    from sgr.models import build
-
-    # torch's transformer copies its layers, which fake tensors do not survive: they come once the network is built
-    with torch.device("meta"):
-        built = build(**json.loads(network), classes=len(data.dataset(dataset).CLASSES)).eval()
-    built.to_empty(device="cpu")
+    arguments = json.loads(network)
+    built = without_values(lambda: build(**arguments, classes=len(data.dataset(dataset).CLASSES)))
+    assert isinstance(built, Network)
     stride = built.backbone.stride
     image = (-(-image[0] // stride) * stride, -(-image[1] // stride) * stride)
-    areas = [height * width for height, width in (crop, image)]
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        (training, small), (_, large) = flops(built, crop), flops(built, image)
     weights = sum(tensor.numel() * tensor.element_size() for tensor in built.state_dict().values())
     learned = sum(p.numel() * p.element_size() for p in built.parameters() if p.requires_grad)
-    quadratic = 0.0
-    if areas[0] != areas[1]:
-        # less than nothing only if padding outweighs it
-        quadratic = max(0.0, (large / areas[1] - small / areas[0]) / (areas[1] - areas[0]))
-    return Footprint(large / areas[1] - quadratic * areas[1], quadratic, training, weights, learned)
+    counted = []
+    for size in (crop, image):
+        trunk, shapes = _backbone(arguments["backbone"], arguments["stride"], size)
+        built.backbone = cast(Backbone, Maps(shapes))
+        with counting() as counter:
+            output = built(torch.empty(1, 3, *size))
+            without_scores = trunk + counter.get_total_flops()
+            built.scores(output, size)
+        counted.append((size[0] * size[1], without_scores, trunk + counter.get_total_flops()))
+    (small, training, less), (large, _, more) = counted
+    # less than nothing only if padding outweighs it
+    quadratic = max(0.0, (more / large - less / small) / (large - small)) if large != small else 0.0
+    return Footprint(more / large - quadratic * large, quadratic, training, weights, learned)
 
 
-def flops(network: Any, size: Size) -> tuple[int, int]:
-    """FLOPs of one image's forward pass, without and with class scores at its size (H, W); a multiply-add is two."""
-    import torch
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
+@cache  # most of the time goes into the backbones, and there are few of them
+def _backbone(name: str, stride: int, size: Size) -> tuple[int, list[torch.Size]]:
+    trunk = without_values(lambda: Backbone(name, stride))
+    with counting() as counter:
+        shapes = [found.shape for found in trunk(torch.empty(1, 3, *size))]
+        return counter.get_total_flops(), shapes
 
+
+class Maps(nn.Module):
+    """Feature maps without values in a backbone's place."""
+
+    def __init__(self, shapes: list[torch.Size]) -> None:
+        super().__init__()
+        self.shapes = shapes
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Maps of the shapes."""
+        return [torch.empty(shape) for shape in self.shapes]
+
+
+def without_values(make: Callable[[], nn.Module]) -> nn.Module:
+    """A module in evaluation mode whose parameters were never drawn."""
+    # not made of fake tensors: torch's transformer copies its layers, and a copied fake tensor crashes
+    with torch.device("meta"):
+        made = make().eval()
+    return made.to_empty(device="cpu")
+
+
+@contextmanager
+def counting() -> Iterator[FlopCounterMode]:
+    """Count the FLOPs of what runs inside, and compute nothing; a multiply-add is two."""
     # the counter does not know all fused operations, see sgr.overhead
-    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        output = network(torch.empty(1, 3, *size))
-        without = int(counter.get_total_flops())
-        network.scores(output, size)
-    return without, int(counter.get_total_flops())
+    written_out, valueless = sdpa_kernel(SDPBackend.MATH), FakeTensorMode(allow_non_fake_inputs=True)
+    with torch.enable_grad(), written_out, valueless, FlopCounterMode(display=False) as counter:
+        yield counter
 
 
 def assumptions(tflops: float) -> list[str]:
