@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # A resumed job goes on from its checkpoint, so reaching the time limit is no failure.
 MAX_TIMEOUTS = 100
+# The other tasks of a job end with the first that fails, also where they wait for it inside NCCL.
+SRUN = ["--kill-on-bad-exit=1"]
 
 
 class Submission(NamedTuple):
@@ -111,6 +113,7 @@ def _sbatch(folder: Path, job: Job, cluster: Cluster, code: Path, dependency: st
         "gpus_per_node": asked.gpus or None,
         "ntasks_per_node": 1,
         "stderr_to_stdout": True,
+        "srun_args": SRUN,
         "dependency": dependency,
         "setup": [*asked.setup, *(f"export {name}={shlex.quote(value)}" for name, value in exports.items())],
         # kill-on-invalid-dep: a job whose training failed would else wait in the queue for ever.
