@@ -45,8 +45,10 @@ def open_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
         os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
         Path(aside).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
     fsync_folder(path.parent)
 

@@ -8,13 +8,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from sgr.errors import UserError
 from sgr.files import write_json
+from sgr.launch.failure import is_full, no_space
 from sgr.launch.locks import locked
 from sgr.launch.provenance import now, provenance
 from sgr.launch.startup import spare_collections
@@ -51,7 +52,7 @@ def work(folder: Path, tee: bool = True) -> None:
             write_json(folder / "provenance.json", provenance(folder, started, time.monotonic() - clock))
             complete(folder, artefacts)
         except Exception as error:
-            _record(folder, error)
+            record(folder, error)
             raise
 
 
@@ -81,12 +82,14 @@ def main(folder: Path) -> int:
     return 0
 
 
-def _record(folder: Path, error: Exception) -> None:
+def record(folder: Path, error: Exception) -> None:
+    """Write failed.json and add the traceback to log.txt, as far as the disk has room for them."""
     text = "".join(traceback.format_exception(error))
-    with open(folder / "log.txt", "a") as log:
+    sentence = str(error) if isinstance(error, UserError) else no_space(folder) if is_full(error) else None
+    with suppress(OSError):
+        write_json(folder / "failed.json", {"failed": now(), "sentence": sentence, "traceback": text})
+    with suppress(OSError), open(folder / "log.txt", "a") as log:
         log.write(text)
-    sentence = str(error) if isinstance(error, UserError) else None
-    write_json(folder / "failed.json", {"failed": now(), "sentence": sentence, "traceback": text})
 
 
 @contextmanager

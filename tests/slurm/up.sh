@@ -65,7 +65,11 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0
 FirstJobId=$(cat "$BASE/state/first_job")
 ReturnToService=2
-KillWait=5
+KillWait=3
+# A step that uses more memory than it asked for is killed, as cgroups do on a real cluster.
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 EnforcePartLimits=ALL
 PropagateResourceLimits=NONE
 NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$CPUS CoresPerSocket=$CPUS RealMemory=$MEMORY State=UNKNOWN
