@@ -54,7 +54,8 @@ def failure(folder: Path, ending: Ending, log: Path | None = None) -> JobError:
     if shutil.disk_usage(folder).free < FULL_BYTES:
         # A job that cannot write cannot say so either.
         return JobError(f"{job}: {no_space(folder)} (log: {log})")
-    sentence = f"{job} {ending.how} (log: {log}); {ending.remedy}"
+    where = f"log: {log}" if log.exists() else "it never started"
+    sentence = f"{job} {ending.how} ({where}); {ending.remedy}"
     return JobError("\n".join([sentence, *([] if ending.explained else tail(log)[-LINES:])]))
 
 

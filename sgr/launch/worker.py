@@ -43,9 +43,9 @@ def work(folder: Path, tee: bool = True) -> None:
         (folder / "failed.json").unlink(missing_ok=True)
         started, clock = now(), time.monotonic()
         heading = f"{started} {socket.gethostname()} pid {os.getpid()}"
-        with open(folder / "attempts.txt", "a") as file:
-            file.write(heading + "\n")
         try:
+            with open(folder / "attempts.txt", "a") as file:
+                file.write(heading + "\n")
             with _logged(folder / "log.txt", tee):
                 print(f"--- {job.kind} {job.key} started {heading}", flush=True)
                 artefacts = function(job.kind)(job.spec, job.where, folder)

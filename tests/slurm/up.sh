@@ -25,6 +25,13 @@ for command in slurmctld slurmd munged sbatch; do
   break
 done
 
+# A daemon would keep what its caller has open for as long as it lives, a lock for instance.
+for descriptor in /proc/$$/fd/*; do
+  descriptor=${descriptor##*/}
+  # bash reads this file through 255
+  if ((descriptor > 2 && descriptor != 255)); then eval "exec $descriptor>&-"; fi
+done
+
 alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
 wait_for() { for _ in $(seq 300); do "$@" && return; sleep 0.1; done; return 1; }
 
