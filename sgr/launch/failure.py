@@ -43,20 +43,28 @@ def failure(folder: Path, ending: Ending, log: Path | None = None) -> JobError:
 
     log: where an executor keeps a job's output if not in `folder/log.txt`.
     """
-    job = f"job {folder.name} ({read_json(folder / 'job.json')['kind']})"
+    job = _name(folder)
     log = log if log and log.exists() else folder / "log.txt"
     if (folder / "failed.json").exists():
         failed = read_json(folder / "failed.json")
         if failed["sentence"]:
             return JobError(f"{job}: {failed['sentence']} (log: {log})")
         last = failed["traceback"].rstrip().splitlines()[-LINES:]
-        return JobError("\n".join([f"{job} failed (log: {log}):", *last]))
+        sentence = f"{job} failed with {last[-1]} (log: {log}); mend the cause, {RESUME}"
+        return JobError("\n".join([sentence, *last]))
     if shutil.disk_usage(folder).free < FULL_BYTES:
         # A job that cannot write cannot say so either.
         return JobError(f"{job}: {no_space(folder)} (log: {log})")
     where = f"log: {log}" if log.exists() else "it never started"
     sentence = f"{job} {ending.how} ({where}); {ending.remedy}"
     return JobError("\n".join([sentence, *([] if ending.explained else tail(log)[-LINES:])]))
+
+
+def _name(folder: Path) -> str:
+    job = read_json(folder / "job.json")
+    row, seed = job["spec"].get("plan", {}).get("row"), job["spec"].get("seed")
+    of_row = f" of {row}, seed {seed}" if row else ""
+    return f"job {folder.name} ({job['kind']}{of_row})"
 
 
 def ended_in_slurm(identity: str, shown: Mapping[str, str], log: Path) -> Ending:
