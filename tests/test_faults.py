@@ -87,12 +87,12 @@ class Lab:
         self.wrapper.chmod(0o755)
 
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """`dvc repro` as the first process of a session, as in a terminal."""
+        """`dvc repro row`, or with other arguments, as the first process of a session, as in a terminal."""
         variables = environment(self.root, PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1")
         variables["PATH"] = f"{self.wrapper.parent}{os.pathsep}{variables['PATH']}"
         with open(self.root / f"output{len(self._started)}", "wb") as output:
             process = subprocess.Popen(
-                ["dvc", "repro", *arguments],
+                ["dvc", "repro", *(arguments or ["row"])],
                 cwd=self.root,
                 env=variables,
                 stdout=output,
@@ -139,11 +139,12 @@ class Lab:
 
     def _said(self, output: str) -> str:
         lines = [line.removeprefix("error: ") for line in output.splitlines()]
-        first = next((line for line in lines if re.match(r"job|SLURM|/", line)), "")
+        first = next((line for line in lines if re.match(r"job |SLURM |cluster.yaml|/", line)), "")
         for found, name in (
             (self.folder.name, "KEY"),
             (str(self.root), ""),
             (self.id or "no id", "ID"),
+            (r"\b[0-9a-f]{32}\b", "OTHER"),
             (r"/jobs/\S+?(?=[),])", "LOG") if "log: " in first else (r"/jobs/KEY", "FOLDER"),
         ):
             first = re.sub(found, name, first)
@@ -365,7 +366,7 @@ def foreign_result(lab: Lab) -> Seen:
     """the job folder holds the result of another content key"""
     (other,) = run([job_of(lab.root, "other")], Cluster(jobs=lab.root / "jobs"))
     shutil.copytree(other, lab.folder)
-    seen = lab.end(lab.start("row"))
+    seen = lab.end(lab.start())
     assert not (lab.root / "out" / "row").exists()
     shutil.rmtree(lab.folder)
     return seen
@@ -403,8 +404,8 @@ def lab(root: Path, rows: tuple[str, ...] = ("row",)) -> Iterator[Lab]:
         yield made
     finally:
         made.close()
-        if made.id and subprocess.run(["squeue", "-hj", made.id], capture_output=True).stdout:
-            subprocess.run(["scancel", made.id], check=False)
+        if made.id:
+            subprocess.run(["scancel", made.id], capture_output=True)
         if made.folder.is_mount():
             subprocess.run(["umount", "--lazy", made.folder], check=True)
 
@@ -415,7 +416,7 @@ def mended(lab: Lab, undisturbed: dict[str, bytes]) -> None:
     lab.settings()
     lab.wrapper.unlink(missing_ok=True)
     lab.open_gate()
-    again = lab.start("row")
+    again = lab.start()
     assert lab.end(again).status == 0, lab.output(again)
     assert files_under(lab.root / "out" / "row") == undisturbed
 
