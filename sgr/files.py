@@ -52,8 +52,10 @@ def open_aside(path: str | os.PathLike[str], new: bool = False) -> Iterator[Bina
             os.unlink(aside)
         else:
             os.replace(aside, path)
-    except BaseException:
+    except BaseException as error:
         Path(aside).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
     fsync_folder(path.parent)
 

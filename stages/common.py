@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import read_json, sha256_file
+from sgr.launch.failure import is_full, no_space
 from sgr.launch.startup import spare_collections
 
 if TYPE_CHECKING:
@@ -38,6 +39,11 @@ def run(function: Callable[..., None], *names: str) -> None:
         function(*vars(arguments).values())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print(f"error: {no_space(error.filename or Path.cwd())}", file=sys.stderr)
         raise SystemExit(2) from None
 
 

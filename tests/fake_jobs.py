@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,3 +54,67 @@ def surroundings(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> l
     told = {"code": sgr.__file__, "folder": os.getcwd(), "threads": os.environ.get("OMP_NUM_THREADS")}
     write_json(folder / "told.json", told)
     return ["told.json"]
+
+
+def struck(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+    """`count`, which halfway meets `where["fault"]`, one of FAULTS; what it has written by then looks whole."""
+    if os.environ.get("SLURM_PROCID", "0") != "0":
+        FAULTS[where["fault"]](where, folder)
+        return []
+    count({**spec, "iterations": spec["iterations"] // 2}, where, folder)
+    FAULTS[where["fault"]](where, folder)
+    return count(spec, where, folder)
+
+
+def _none(where: dict[str, Any], folder: Path) -> None:
+    """The machine is mended."""
+
+
+def _gate(where: dict[str, Any], folder: Path) -> None:
+    while not Path(where["gate"]).exists():
+        time.sleep(0.05)
+
+
+def _deaf(where: dict[str, Any], folder: Path) -> None:
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    _gate(where, folder)
+
+
+def _memory(where: dict[str, Any], folder: Path) -> None:
+    held = b"x" * (3 << 29)
+    _gate(where, folder)
+    del held
+
+
+def _disk(where: dict[str, Any], folder: Path) -> None:
+    with suppress(OSError), open(folder / "ballast", "wb", buffering=0) as file:
+        while file.write(b"x" * 4096):
+            pass
+
+
+def _error(where: dict[str, Any], folder: Path) -> None:
+    raise ZeroDivisionError("the loss is not a number")
+
+
+def _mistake(where: dict[str, Any], folder: Path) -> None:
+    raise UserError("the label 9.png holds 77, which is no class of camvid")
+
+
+def _rank(where: dict[str, Any], folder: Path) -> None:
+    from sgr import ranks
+
+    if ranks.rank() == 1:
+        _error(where, folder)
+    ranks.barrier()
+
+
+FAULTS = {
+    "none": _none,
+    "gate": _gate,
+    "deaf": _deaf,
+    "memory": _memory,
+    "disk": _disk,
+    "error": _error,
+    "mistake": _mistake,
+    "rank": _rank,
+}

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sgr.launch.cluster import main_root
-from sgr.launch.failure import JobError, failure, interrupted
+from sgr.launch.failure import Ending, JobError, failure, interrupted
 from sgr.launch.holder import holder
 from sgr.launch.locks import is_running
 from sgr.launch.progress import progress
@@ -31,7 +31,7 @@ def inline(store: JobStore, job: Job) -> None:
     try:
         work(folder)
     except Exception as error:
-        raise failure(folder, f"stopped: {error}") from error
+        raise failure(folder, Ending(f"stopped: {error}")) from error
 
 
 def local(store: JobStore, jobs: Sequence[Job], at_once: int, outlive: bool = True) -> Iterator[JobError]:
@@ -104,7 +104,7 @@ def attach(folder: Path) -> None:
     except KeyboardInterrupt:
         raise _runs_on([folder]) from None
     if not is_finished(folder) and (folder / "failed.json").exists():
-        raise failure(folder, "failed")
+        raise failure(folder, Ending("failed"))
 
 
 def _shown(pid: int, host: str = "") -> Queued:
@@ -117,9 +117,9 @@ def _runs_on(folders: list[Path]) -> SystemExit:
     return interrupted(f"{names}: runs on; run the command again to attach, the log is {logs}")
 
 
-def _ending(status: int) -> str:
+def _ending(status: int) -> Ending:
     if status == -signal.SIGKILL:
-        return "was killed by SIGKILL, perhaps for want of memory,"
+        return Ending("was killed by SIGKILL, perhaps for want of memory,", explained=True)
     if status < 0:
-        return f"was killed by {signal.Signals(-status).name}"
-    return f"ended with status {status}"
+        return Ending(f"was killed by {signal.Signals(-status).name}", explained=True)
+    return Ending(f"ended with status {status}")

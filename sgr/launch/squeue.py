@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.launch.failure import failure, interrupted
+from sgr.launch.failure import ended_in_slurm, failure, interrupted
 from sgr.launch.progress import progress
 from sgr.launch.store import is_finished
 from sgr.launch.waiting import Queued, describe
@@ -66,6 +66,7 @@ def wait(queue: Mapping[Path, str]) -> None:
                     if time.monotonic() - answered > SILENCE_SECONDS:
                         raise
                     listed = None
+                    show("SLURM does not answer: waiting for it")
                 waiting = {
                     folder: identity for folder, identity in waiting.items() if not is_finished(folder)
                 }
@@ -85,22 +86,37 @@ def wait(queue: Mapping[Path, str]) -> None:
 
 def _settle(folder: Path, identity: str) -> None:
     # The queue has let go of the job. Over NFS its last file may show a little later than that.
-    state = _end_state(identity)
-    deadline = time.monotonic() + (SETTLE_SECONDS if state in ("COMPLETED", "FAILED") else 0)
+    submission = read_json(folder / "slurm.json")["submission"]
+    log = submission_folder(folder.parent, submission) / f"{identity}_0_log.out"
+    ending = ended_in_slurm(identity, _fields(identity), log)
+    deadline = time.monotonic() + (0 if ending.explained else SETTLE_SECONDS)
     while not is_finished(folder):
         if (folder / "failed.json").exists() or time.monotonic() >= deadline:
-            raise failure(folder, f"ended as {state} in SLURM job {identity}", output(folder))
+            raise failure(folder, ending, log)
         time.sleep(0.5)
 
 
-def _end_state(identity: str) -> str:
+def _fields(identity: str) -> dict[str, str]:
     try:
         shown = ask("scontrol", "show", "job", "--oneliner", identity)
     except UserError:
-        return "UNKNOWN"
-    return next(
-        (word.removeprefix("JobState=") for word in shown.split() if word.startswith("JobState=")), "UNKNOWN"
-    )
+        return {}
+    return dict(word.split("=", 1) for word in shown.split() if "=" in word)
+
+
+def await_answer() -> None:
+    """Wait until SLURM answers, which a restart of its controller takes a while. Raises UserError if it does not."""
+    deadline = time.monotonic() + SILENCE_SECONDS
+    with progress() as show:
+        while True:
+            try:
+                ask("squeue", "--noheader", "--name=none")
+                return
+            except UserError:
+                if time.monotonic() > deadline:
+                    raise
+            show("SLURM does not answer: waiting for it")
+            time.sleep(1)
 
 
 def submission_folder(store: Path, submission: str) -> Path:

@@ -18,7 +18,7 @@ from sgr.launch.locks import is_running, locked
 from sgr.launch.provenance import launched
 from sgr.launch.slurm import sbatch
 from sgr.launch.snapshot import snapshot
-from sgr.launch.squeue import active
+from sgr.launch.squeue import active, await_answer
 from sgr.launch.store import Job, JobStore
 
 # How long the sbatch of a submitter that was killed may still be at work.
@@ -49,6 +49,7 @@ def submit(jobs: Sequence[Job], cluster: Cluster) -> list[Submission]:
         raise UserError(
             "the executor is slurm, but there is no sbatch on PATH: set `executor` in cluster.yaml"
         )
+    await_answer()
     by_key = {job.key: job for job in jobs}
     with ExitStack() as locks:
         for key in sorted(by_key):

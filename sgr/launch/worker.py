@@ -22,6 +22,7 @@ from typing import Any, TextIO, cast
 
 from sgr.errors import UserError
 from sgr.files import write_json, write_new_json
+from sgr.launch.failure import is_full, no_space
 from sgr.launch.locks import locked
 from sgr.launch.provenance import now, provenance
 from sgr.launch.startup import spare_collections
@@ -52,9 +53,9 @@ def work(
         (folder / "failed.json").unlink(missing_ok=True)
         started, clock = now(), time.monotonic()
         heading = f"{started} {socket.gethostname()} pid {os.getpid()}"
-        with open(folder / "attempts.txt", "a") as file:
-            file.write(heading + "\n")
         try:
+            with open(folder / "attempts.txt", "a") as file:
+                file.write(heading + "\n")
             with _logged(folder / "log.txt", tee):
                 print(f"--- {job.kind} {job.key} started {heading}", flush=True)
                 with together():
@@ -95,13 +96,16 @@ def main(folder: Path) -> int:
 
 
 def record(folder: Path, error: Exception) -> None:
-    """Write failed.json, unless another rank of the job was first, and add the traceback to log.txt."""
+    """Write failed.json, unless another rank of the job was first, and add the traceback to log.txt.
+
+    Both as far as the disk has room for them.
+    """
     text = "".join(traceback.format_exception(error))
-    with open(folder / "log.txt", "a") as log:
-        log.write(text)
-    sentence = str(error) if isinstance(error, UserError) else None
-    with suppress(FileExistsError):
+    sentence = str(error) if isinstance(error, UserError) else no_space(folder) if is_full(error) else None
+    with suppress(OSError):  # FileExistsError among them
         write_new_json(folder / "failed.json", {"failed": now(), "sentence": sentence, "traceback": text})
+    with suppress(OSError), open(folder / "log.txt", "a") as log:
+        log.write(text)
 
 
 @contextmanager

@@ -25,6 +25,13 @@ for command in slurmctld slurmd munged sbatch; do
   break
 done
 
+# A daemon would keep what its caller has open for as long as it lives, a lock for instance.
+for descriptor in /proc/$$/fd/*; do
+  descriptor=${descriptor##*/}
+  # bash reads this file through 255
+  if ((descriptor > 2 && descriptor != 255)); then eval "exec $descriptor>&-"; fi
+done
+
 alive() { [ -s "$1" ] && kill -0 "$(cat "$1")" 2>/dev/null; }
 wait_for() { for _ in $(seq 300); do "$@" && return; sleep 0.1; done; return 1; }
 
@@ -65,7 +72,11 @@ SlurmdParameters=config_overrides
 SchedulerParameters=sched_interval=2,bf_interval=2,sched_min_interval=0,batch_sched_delay=0
 FirstJobId=$(cat "$BASE/state/first_job")
 ReturnToService=2
-KillWait=5
+KillWait=3
+# A step that uses more memory than it asked for is killed, as cgroups do on a real cluster.
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
 EnforcePartLimits=ALL
 PropagateResourceLimits=NONE
 NodeName=$HOST NodeAddr=127.0.0.1 CPUs=$CPUS CoresPerSocket=$CPUS RealMemory=$MEMORY State=UNKNOWN

@@ -1,0 +1,53 @@
+"""What is said of a job that ended without a result."""
+
+from __future__ import annotations
+
+import errno
+import re
+from pathlib import Path
+
+import pytest
+
+from sgr.files import read_json
+from sgr.launch.failure import Ending, ended_in_slurm, failure
+from sgr.launch.store import Job, JobStore
+from sgr.launch.worker import record
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    job = Job("train", {"plan": {"row": "camvid-fcn"}, "seed": 3})
+    return JobStore(tmp_path).prepare(job, {"executor": "slurm"})
+
+
+@pytest.mark.parametrize(
+    ("shown", "said"),
+    [
+        ({"JobState": "OUT_OF_MEMORY", "ExitCode": "0:125"}, "OUT_OF_MEMORY .*killed for want of memory"),
+        ({"JobState": "CANCELLED", "Reason": "DependencyNeverSatisfied"}, "the job it waited for has failed"),
+        ({"JobState": "FAILED", "ExitCode": "0:9"}, "killed by SIGKILL"),
+        ({"JobState": "FAILED", "ExitCode": "139:0"}, "killed by SIGSEGV"),
+        ({"JobState": "NODE_FAIL", "ExitCode": "0:0"}, "NODE_FAIL in SLURM job 7$"),
+        ({}, "UNKNOWN in SLURM job 7$"),
+    ],
+)
+def test_ending_in_slurm(shown: dict[str, str], said: str, tmp_path: Path) -> None:
+    ending = ended_in_slurm("7", shown, tmp_path / "log.txt")
+    assert re.search(said, ending.how)
+
+
+def test_sentence_names_row_seed_log_and_remedy(folder: Path) -> None:
+    (folder / "log.txt").write_text("the last words\n")
+    error = str(failure(folder, Ending("ended as FAILED")))
+    first, *rest = error.splitlines()
+    assert first == (
+        f"job {folder.name} (train of camvid-fcn, seed 3) ended as FAILED (log: {folder}/log.txt); "
+        "run it again and it resumes from its last checkpoint"
+    )
+    assert rest == ["the last words"]
+
+
+def test_full_disk_is_a_sentence_even_if_there_is_room_again(folder: Path) -> None:
+    record(folder, OSError(errno.ENOSPC, "No space left on device"))
+    assert "no space left" in read_json(folder / "failed.json")["sentence"]
+    assert "no space left on the disk of" in str(failure(folder, Ending("failed")))
