@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from sgr.errors import UserError
+from sgr.launch.check import check
 from sgr.launch.cluster import ENVIRONMENT, Cluster, Slurm, main_root, minutes, settings
 
 ROOT = Path(__file__).parents[1]
@@ -131,6 +133,64 @@ def test_missing_module_ends_the_job() -> None:
         "module load 'gcc 13' || exit 1",
         "export A=1",
     ]
+
+
+SINFO = """cpu*|20|(null)|192000|48|(null)|2-00:00:00
+gpu|6|a100,ib|515000|64|gpu:a100:4(S:0-1)|1-00:00:00
+gpu|2|v100|257000+|40+|gpu:v100:8,shard:8|1-00:00:00
+long|20|(null)|192000|48|(null)|infinite
+"""
+
+
+@pytest.fixture
+def sinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster larger than a test can have: what its sinfo prints."""
+    program = tmp_path / "bin" / "sinfo"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{SINFO}END\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [
+        ({"partition": "gqu"}, "`slurm.partition` is gqu, but the partitions here are cpu, gpu, long"),
+        ({"partition": "gpu,gqu"}, "`slurm.partition` is gpu,gqu"),
+        (
+            {"partition": "gpu", "constraint": "[a100|h100]&ib"},
+            "`slurm.constraint` is [a100|h100]&ib, but the nodes of the partition have a100, ib, v100",
+        ),
+        ({"memory_gb": 256}, "`slurm.memory_gb` is 256, but the largest node has 187"),
+        ({"partition": "gpu", "cpus": 96}, "`slurm.cpus` is 96, but the largest node has 64"),
+        (
+            {"partition": "gpu", "cpus": 20, "gpus_per_job": 8, "nodes": 2},
+            "`slurm.cpus` is 20, which makes 80 a node, but the largest node has 64",
+        ),
+        ({"gpus_per_job": 1}, "`slurm.gpus_per_job` is 1, but the largest node has 0"),
+        (
+            {"partition": "gpu", "gpus_per_job": 32, "nodes": 2, "cpus": 1},
+            "`slurm.gpus_per_job` is 32, which makes 16 a node, but the largest node has 8",
+        ),
+        ({"processes": 21, "nodes": 21}, "`slurm.nodes` is 21, but the partition has 20"),
+        ({"time": "3-0"}, "`slurm.time` is 4320 minutes, but the partition allows 2880 minutes"),
+    ],
+)
+def test_what_no_node_has_is_refused_by_name(sinfo: None, asked: dict[str, object], sentence: str) -> None:
+    with pytest.raises(UserError, match=r"^cluster\.yaml: ") as caught:
+        check(Cluster(slurm=Slurm.model_validate({"gpus_per_job": 0, **asked})))
+    assert sentence in str(caught.value) and len(str(caught.value).splitlines()) == 1
+
+
+def test_what_some_node_has_is_accepted(sinfo: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for asked in (
+        Slurm(gpus_per_job=0),
+        Slurm(partition="gpu", constraint="a100*2&ib", gpus_per_job=8, nodes=2, cpus=8, memory_gb=500),
+        Slurm(partition="cpu,long", time=3 * 24 * 60, gpus_per_job=0),
+    ):
+        check(Cluster(slurm=asked))
+    monkeypatch.setenv("PATH", "/nowhere")
+    check(Cluster(slurm=Slurm(partition="anything")))
 
 
 def test_example_documents_every_setting_and_its_default() -> None:
