@@ -31,7 +31,7 @@ def test_training_tells_iteration_loss_and_time_left(tmp_path: Path) -> None:
 
 def test_one_job(tmp_path: Path) -> None:
     held = Queued("5547", "RUNNING", "n12")
-    expected = "5547 RUNNING on n12: iteration 300/60000, loss 1.2346, 5 h 20 min left"
+    expected = "5547 RUNNING on n12: iteration 300/60000, loss 1.235, 5 h 20 min left"
     assert describe({job(tmp_path / "a", 300, 19200): held}) == expected
     assert describe({tmp_path / "b": Queued("5548", "PENDING (Priority)")}) == "5548 PENDING (Priority)"
 
@@ -53,9 +53,7 @@ def test_several_jobs_are_counts_and_the_slowest(tmp_path: Path) -> None:
         tmp_path / "c": Queued("3", "RUNNING", "n3"),
         job(tmp_path / "d", 100, 99999): Queued("4", "PENDING (Priority)"),
     }
-    expected = (
-        "3 running, 1 pending; slowest 2 RUNNING on n2: iteration 300/60000, loss 1.2346, 2 h 0 min left"
-    )
+    expected = "3 running, 1 pending; slowest 2 on n2: iteration 300/60000, loss 1.235, 2 h 0 min left"
     assert describe(jobs) == expected
     assert describe({}) == ""
 

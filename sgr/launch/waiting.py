@@ -22,7 +22,7 @@ class Queued(NamedTuple):
 
 
 def describe(jobs: Mapping[Path, Queued]) -> str:
-    """`5547 RUNNING on n12: iteration 300/60000, loss 1.2345, 5 h 20 min left`; of several, counts and the slowest.
+    """`5547 RUNNING on n12: iteration 300/60000, loss 1.235, 5 h 20 min left`; of several, counts and the slowest.
 
     jobs: folder -> who holds it.
     """
@@ -33,13 +33,14 @@ def describe(jobs: Mapping[Path, Queued]) -> str:
     running = {folder: job for folder, job in jobs.items() if job.state == "RUNNING"} or jobs
     left = {folder: _told(folder).get("seconds_left", -1.0) for folder in running}
     slowest = max(left, key=left.__getitem__)
-    return f"{counts}; slowest {_one(slowest, jobs[slowest])}"
+    # the counts tell the state: a terminal of 80 columns has to show the time left too
+    return f"{counts}; slowest {_one(slowest, jobs[slowest]._replace(state=''))}"
 
 
 def _one(folder: Path, job: Queued) -> str:
-    held = f"{job.id} {job.state}" + (f" on {job.node}" if job.node else "")
+    held = " ".join(filter(None, [job.id, job.state, job.node and f"on {job.node}"]))
     if told := _told(folder):
-        done = f"iteration {told['iteration']}/{told['iterations']}, loss {told['loss']:.4f}"
+        done = f"iteration {told['iteration']}/{told['iterations']}, loss {told['loss']:.3f}"
         return f"{held}: {done}, {duration(told['seconds_left'])} left"
     line = last_line(folder / "log.txt")
     return f"{held}: {line}" if line else held
