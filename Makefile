@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 STAMP := .venv/installed-$(shell sha256sum requirements.txt | cut -c1-12)
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 repro: $(STAMP) ## every table and figure of the profile in params.yaml
 	@python -m stages.progress dvc repro $(TARGETS)
@@ -21,6 +21,9 @@ lint: $(STAMP) ## ruff (lint and format) and mypy
 bench: $(STAMP) ## speed and memory of the component, its loss, extraction, training and start-up, side by side
 	@python -m tests.bench
 
+data-check: $(STAMP) ## what the folders of the real datasets lack; DATASETS="ade20k coco" DEEP=1 for these, every file decoded
+	@python -m stages.data_check $(if $(DEEP),--deep) $(DATASETS)
+
 install: $(STAMP) ## the virtual environment alone
 
 $(STAMP): requirements.txt
@@ -31,8 +34,8 @@ $(STAMP): requirements.txt
 	@python -m pip install --quiet --disable-pip-version-check --progress-bar on --requirement requirements.txt
 	@rm -f .venv/installed-* && touch $@
 
-clean: ## remove the virtual environment, generated data and jobs; results stay
-	rm -rf .venv work jobs data
+clean: ## remove the virtual environment, generated data and jobs; results and downloads stay
+	rm -rf .venv work jobs data/generated
 
-.PHONY: help repro test lint bench install clean
+.PHONY: help repro test lint bench data-check install clean
 .DEFAULT_GOAL := help
