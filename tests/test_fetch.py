@@ -370,7 +370,7 @@ def test_killed_at_every_step(toy: Any, server: FaultServer, tmp_path: Path) -> 
         assert found == FILES, event
         assert {path.name for path in folder.iterdir()} - {present.LOCK} == {"images", "lists"}, event
         event += 1
-    assert event > 50
+    assert event > 30
 
 
 def test_two_at_once(toy: Any, server: FaultServer, tmp_path: Path) -> None:
