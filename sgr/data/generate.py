@@ -95,7 +95,7 @@ def generate(dataset_name: str, root: Path, counts: dict[str, int], size: tuple[
     try:
         aside.chmod(0o755)
         scene = (aside, dataset_name, size, seed)
-        for _ in in_parallel(_write, [(*scene, split, n) for split in counts for n in range(counts[split])]):
+        for _ in in_parallel(_write, ((*scene, split, n) for split in counts for n in range(counts[split]))):
             pass
         module.write_lists(aside)
         write_json(aside / MARKER, recipe)
