@@ -45,7 +45,9 @@ def _generate(plan: dict[str, Any], manifest: Path) -> None:
     dataset, settings = plan["dataset"], plan["generated"]
     parent = main_root() / "data" / "generated"
     aside = parent / f".{dataset}"
-    counts = {split: settings["images"]["train" if split == "train" else "test"] for split in plan["splits"]}
+    counts = {
+        split: settings["images"]["train" if split == plan["train"] else "test"] for split in plan["splits"]
+    }
     with locked(parent, f".{dataset}.lock"):
         # what a killed run has left
         shutil.rmtree(aside, ignore_errors=True)
