@@ -48,7 +48,7 @@ def _generate(plan: dict[str, Any], manifest: Path) -> None:
     counts = {
         split: settings["images"]["train" if split == plan["train"] else "test"] for split in plan["splits"]
     }
-    with locked(parent, f".{dataset}.lock"):
+    with locked(parent.parent, f".{dataset}.lock"):
         # what a killed run has left
         shutil.rmtree(aside, ignore_errors=True)
         try:
