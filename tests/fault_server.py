@@ -63,7 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        server, name = self.server, self.path.lstrip("/").partition("?")[0]
+        server, name = self.server, self.path.lstrip("/")
+        if name not in server.files:
+            name = name.partition("?")[0]
         answer = server.answers.pop(0) if server.answers else server.usual
         asked = self.headers.get("Range")
         content = server.files.get(name) if answer.content is None else answer.content

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 from collections import namedtuple
 from collections.abc import Callable, Iterator
@@ -463,7 +464,8 @@ def hostile(name: str, mode: int = stat.S_IFREG | 0o644, content: bytes = b"x") 
     member = zipfile.ZipInfo(name)
     member.create_system, member.external_attr = 3, mode << 16
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
+    with zipfile.ZipFile(buffer, "w") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that come twice
         file.writestr("images/good.bin", b"good")
         file.writestr(member, content)
     return buffer.getvalue()
