@@ -29,9 +29,12 @@ def _download(plan: dict[str, Any], manifest: Path) -> None:
     if cluster.data_folder(dataset) is None:
         (main_root() / "data").mkdir(exist_ok=True)
     make_present(dataset, folder, cluster.mirror)
-    for problem in count(dataset, folder).problems:
-        # a part of a dataset may be all that somebody wants; the manifest fixes which
+    # a part of a dataset may be all that somebody wants; the manifest fixes which
+    problems = count(dataset, folder).problems
+    for problem in problems[:6]:
         print(f"warning: {problem}")
+    if problems[6:]:
+        print(f"warning: {dataset}: and {len(problems) - 6} more, which make data-check names")
     write_json(manifest, make(folder, dataset))
 
 

@@ -7,8 +7,10 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -107,6 +109,20 @@ def test_processes_run_little_ahead_of_the_caller():
 def test_an_error_crosses_processes():
     with pytest.raises(UserError, match="there is no file nothing"):
         list(files.in_parallel(files.read_image, [("nothing",)] * 4, serial_below=0))
+
+
+def test_workers_end_with_a_killed_process():
+    code = (
+        "import os, time; from sgr.data.files import in_parallel; os.sched_getaffinity = lambda _: {0, 1}\n"
+        "list(in_parallel(time.sleep, [(1,)] * 400, 0))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as process:
+        parent = psutil.Process(process.pid)
+        while len(workers := parent.children()) < 2:
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.kill()
+    assert psutil.wait_procs(workers, timeout=60)[1] == []
 
 
 def test_no_torch_is_imported():

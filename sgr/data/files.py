@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from itertools import chain, islice
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -135,13 +137,25 @@ def in_parallel(
         return
     following = chain(first, following)
     waiting: deque[Future[list[Result]]] = deque()
-    with ProcessPoolExecutor(cores) as executor:
+    with ProcessPoolExecutor(cores, initializer=_end_with_parent) as executor:
         while chunk := list(islice(following, CHUNK)):
             waiting.append(executor.submit(_each, function, chunk))
             if len(waiting) == AHEAD * cores:
                 yield from waiting.popleft().result()
         while waiting:
             yield from waiting.popleft().result()
+
+
+def _end_with_parent() -> None:
+    """The workers of a process that was killed would wait for work for ever."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _each(function: Callable[..., Result], chunk: list[tuple[Any, ...]]) -> list[Result]:

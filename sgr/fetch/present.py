@@ -109,6 +109,7 @@ def _downloaded(archive: Archive, folder: Path, mirror: str | None) -> Path:
     if path.exists():
         return path
     address, session = _origin(archive, folder, mirror)
+    print(f"{archive.name}: from {address} into {folder}", flush=True)
     part = path.with_name(path.name + ".part")
     http.fetch(address, part, http.patient(session), archive.bytes, archive.checksum is not None)
     try:
