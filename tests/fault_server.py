@@ -70,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         content = server.files.get(name) if answer.content is None else answer.content
         status = answer.status or (200 if content is not None else 404)
-        body, headers = b"", dict(answer.headers)
+        body, headers = b"", {}
         if status == 200:
             assert content is not None
             etag = f'"{hashlib.md5(content).hexdigest()}"'
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
                     headers["Content-Range"] = f"bytes */{len(content)}"
         server.requests.append((name, asked, status))
         self.send_response(status)
-        for key, value in headers.items():
+        for key, value in {**headers, **answer.headers}.items():
             self.send_header(key, value)
         if answer.chunked:
             self.send_header("Transfer-Encoding", "chunked")

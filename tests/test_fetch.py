@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import resource
 import shutil
@@ -161,6 +162,23 @@ def test_file_that_changes_its_size_though_nothing_says_so(
     finishes(tmp_path / "toy")
 
 
+def test_range_that_was_not_asked_for(toy: Any, server: FaultServer, tmp_path: Path) -> None:
+    size = len(TOY)
+    for wrong in (f"bytes 0-{size - 1}/{size}", "bytes", f"bytes 150000-{size}/{size + 1}"):
+        shutil.rmtree(tmp_path / "toy", ignore_errors=True)
+        server.answers = [Answer(drop=150_000), Answer(headers={"Content-Range": wrong})]
+        finishes(tmp_path / "toy")
+
+
+def test_server_that_falls_silent(
+    toy: Any, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "TIMEOUT", (15, 0.3))
+    server.answers = [Answer(hold=150_000)]
+    finishes(tmp_path / "toy")
+    assert ranges(server)[1] > 0
+
+
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_busy_for_a_while(status: int, toy: Any, server: FaultServer, tmp_path: Path) -> None:
     server.answers = [Answer(status=status, headers={"Retry-After": "0"})] * 2 + [Answer(drop=90_000)]
@@ -193,6 +211,8 @@ def test_fault_that_stays(
     assert server.address in said
     assert [word for word in words if word not in said] == [], said
     assert len(server.requests) <= 1 + 2 * http.ATTEMPTS
+    if answer.status:
+        assert list(tmp_path.iterdir()) == []  # nothing came, nothing is left
     server.usual = HONEST
     finishes(tmp_path / "toy")
 
@@ -232,11 +252,11 @@ def test_nobody_listens(toy: Any, server: FaultServer, tmp_path: Path) -> None:
 def test_bytes_of_unknown_origin_are_not_continued(toy: Any, server: FaultServer, tmp_path: Path) -> None:
     """Another mirror, or a `.part` that nothing vouches for."""
     toy(checksum=None, bytes=None)
-    server.answers = [Answer(status=404)]
-    refused(tmp_path / "toy")
-    (tmp_path / "toy" / present.UNFINISHED / f"{NAME}.part").write_bytes(b"PK but nothing else")
+    part = tmp_path / "toy" / present.UNFINISHED / f"{NAME}.part"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"PK but nothing else")
     finishes(tmp_path / "toy")
-    assert ranges(server)[1:] == [0]
+    assert ranges(server) == [0]
 
 
 def test_no_room(toy: Any, server: FaultServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -448,6 +468,28 @@ def test_killed_command(project: Path) -> None:
     folder = project / "data/camvid"
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     assert (folder / "train.txt").exists() and not (folder / "README.md").exists()
+
+
+def test_killed_generation(project: Path) -> None:
+    """What it had drawn is gone after the second command, and so is every hidden folder."""
+    plan = project / "work/small/plan/download/camvid.json"
+    settings = json.loads(plan.read_text()) | {"data": "generated", "splits": ["train", "val", "test"]}
+    settings |= {
+        "train": "train",
+        "generated": {"images": {"train": 30, "test": 2}, "size": [64, 64], "seed": 0},
+    }
+    plan.write_text(json.dumps(settings))
+    generated = project / "data/generated"
+    first = start(project)
+    while not list(generated.glob(".camvid/.*/train/*")):
+        assert first.poll() is None
+        time.sleep(0.005)
+    first.kill()
+    first.communicate()
+    assert [path.name for path in generated.iterdir()] == [".camvid"]
+    assert start(project).communicate()[1] == ""
+    (folder,) = generated.iterdir()
+    assert len(list(folder.glob("train/*.png"))) == 30 and not list(folder.glob(".*"))
 
 
 def test_command_that_cannot(project: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -37,26 +38,21 @@ def make_present(dataset: str, folder: Path, mirror: str | None = None) -> None:
     Raises:
         UserError: a sentence for whatever goes wrong; the same call goes on later.
     """
-    work, finished = folder / UNFINISHED, folder / FINISHED
-    if not (needed(dataset, folder) or work.exists() or finished.exists()):
+    if not (needed(dataset, folder) or (folder / UNFINISHED).exists() or (folder / FINISHED).exists()):
         return
     if not folder.parent.is_dir():
         raise UserError(
             f"no folder {folder} for dataset {dataset}, and no {folder.parent} to download it into: set SGR_DATA, or "
             "data in cluster.yaml, to a folder that is there"
         )
+    new = not folder.exists()
     try:
         folder.mkdir(exist_ok=True)
         with locked(folder, LOCK, "data"):
-            shutil.rmtree(finished, ignore_errors=True)
-            archives = needed(dataset, folder)
-            if archives or work.exists():
-                work.mkdir(exist_ok=True)
-                _complete(dataset, folder, archives, mirror)
-                # one rename ends the download, so that a kill while files are removed leaves no half of it
-                work.rename(finished)
-                shutil.rmtree(finished)
-            (folder / LOCK).unlink(missing_ok=True)
+            try:
+                _finish(dataset, folder, mirror)
+            finally:
+                _tidy(folder, new)
     except OSError as error:
         raise UserError(
             f"{dataset}: {error.filename or folder}: {error.strerror or error}; what is there is kept, mend it and "
@@ -71,6 +67,18 @@ def needed(dataset: str, folder: Path) -> list[Archive]:
         for archive in SOURCES[dataset]
         if _tree(folder, archive).exists() or not any((folder / name).exists() for name in archive.provides)
     ]
+
+
+def _finish(dataset: str, folder: Path, mirror: str | None) -> None:
+    work, finished = folder / UNFINISHED, folder / FINISHED
+    shutil.rmtree(finished, ignore_errors=True)
+    archives = needed(dataset, folder)
+    if archives or work.exists():
+        work.mkdir(parents=True, exist_ok=True)
+        _complete(dataset, folder, archives, mirror)
+        # one rename ends the download, so that a kill while files are removed leaves no half of it
+        work.rename(finished)
+        shutil.rmtree(finished)
 
 
 def _complete(dataset: str, folder: Path, archives: list[Archive], mirror: str | None) -> None:
@@ -173,6 +181,17 @@ def _check_space(dataset: str, folder: Path, given: dict[Archive, Path | None]) 
             )
             largest = max(largest, (archive.bytes or archive.unpacked * 1e9) - here)
     need(int(unpacked * 1e9 + largest), folder, dataset)
+
+
+def _tidy(folder: Path, new: bool) -> None:
+    """Remove the lock when nothing is unfinished, and what an attempt that brought nothing has made."""
+    with suppress(OSError):
+        (folder / UNFINISHED).rmdir()
+    if not (folder / UNFINISHED).exists():
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+            if new:
+                folder.rmdir()
 
 
 def _tree(folder: Path, archive: Archive) -> Path:
