@@ -18,8 +18,8 @@ class Answer:
 
     status: an error instead of the file. drop: close the connection after so many bytes of the body. hold: after
     these bytes, keep it open and send no more. extra: bytes by which Content-Length is wrong. chunked: no
-    Content-Length. ranges: whether Range is heard. validator: whether the answer has an ETag. content: this file
-    instead.
+    Content-Length. ranges, if_range: whether these headers are heard. validator: whether the answer has an ETag.
+    content: this file instead.
     """
 
     status: int | None = None
@@ -29,6 +29,7 @@ class Answer:
     extra: int = 0
     chunked: bool = False
     ranges: bool = True
+    if_range: bool = True
     validator: bool = True
     content: bytes | None = None
 
@@ -78,7 +79,11 @@ class _Handler(BaseHTTPRequestHandler):
             if answer.validator:
                 headers["ETag"] = etag
             match = re.fullmatch(r"bytes=(\d+)-", asked or "")
-            if match and answer.ranges and self.headers.get("If-Range", etag) == etag:
+            if (
+                match
+                and answer.ranges
+                and (self.headers.get("If-Range", etag) == etag or not answer.if_range)
+            ):
                 start = int(match[1])
                 if start < len(content):
                     status, body = 206, content[start:]

@@ -144,11 +144,12 @@ def test_chunked_without_a_length(toy: Any, server: FaultServer, tmp_path: Path)
     assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("validator", [True, False])
+@pytest.mark.parametrize(("validator", "if_range"), [(True, True), (True, False), (False, True)])
 def test_file_that_changes_between_two_requests(
-    validator: bool, toy: Any, server: FaultServer, tmp_path: Path
+    validator: bool, if_range: bool, toy: Any, server: FaultServer, tmp_path: Path
 ) -> None:
     toy(checksum=None, bytes=None)
+    server.usual = Answer(if_range=if_range)
     other = zipped({name: content[::-1] for name, content in FILES.items()})
     server.answers = [Answer(drop=150_000, content=other, validator=validator)]
     finishes(tmp_path / "toy")

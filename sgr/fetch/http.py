@@ -104,7 +104,9 @@ def _transfer(
         else:
             match = re.fullmatch(rf"bytes {have}-\d+/(\d+|\*)", range_is)
             total = _number(match[1]) if match else None
-            if not match or (expected and total not in (None, expected)):
+            # not every server that has heard of Range has heard of If-Range
+            other = origin["validator"] and _validator(response) not in (None, origin["validator"])
+            if not match or other or (expected and total not in (None, expected)):
                 part.unlink()
                 raise _Interrupted("the server's file changed")
         if size and total not in (None, size):
