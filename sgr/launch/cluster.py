@@ -19,6 +19,7 @@ from sgr.errors import UserError
 ENVIRONMENT = {
     "executor": "SGR_EXECUTOR",
     "data": "SGR_DATA",
+    "mirror": "SGR_MIRROR",
     "weights": "SGR_WEIGHTS",
     "jobs": "SGR_JOBS",
     "max_jobs": "SGR_MAX_JOBS",
@@ -92,6 +93,7 @@ class Cluster(BaseModel):
 
     executor: Literal["inline", "local", "slurm"] = "inline"
     data: Path | dict[str, Path] | None = None
+    mirror: str | None = None
     weights: Path | None = None
     jobs: Path = Path("jobs")
     loader_workers: int | None = Field(default=None, ge=0)

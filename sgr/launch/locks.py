@@ -1,4 +1,4 @@
-"""Locks of a job folder. The kernel drops them when their holder dies, so none is ever stale."""
+"""Locks of a folder. The kernel drops them when their holder dies, so none is ever stale."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from sgr.errors import UserError
 
 
 @contextmanager
-def locked(folder: Path, name: str = "lock") -> Iterator[None]:
-    """Hold the exclusive lock `folder/name`; waits for it."""
+def locked(folder: Path, name: str = "lock", setting: str = "jobs") -> Iterator[None]:
+    """Hold the exclusive lock `folder/name`; waits for it. `setting` of cluster.yaml names the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / name, "a") as file:
-        _flock(file.fileno(), fcntl.LOCK_EX, folder)
+        _flock(file.fileno(), fcntl.LOCK_EX, folder, setting)
         yield
 
 
@@ -31,13 +31,13 @@ def is_running(folder: Path) -> bool:
     return False
 
 
-def _flock(descriptor: int, operation: int, folder: Path) -> None:
+def _flock(descriptor: int, operation: int, folder: Path, setting: str = "jobs") -> None:
     try:
         fcntl.flock(descriptor, operation)
     except BlockingIOError:
         raise
     except OSError as error:
         sentence = (
-            f"{folder} is on a file system without file locks ({error.strerror}): set `jobs` in cluster.yaml"
+            f"{folder} has no file locks ({error.strerror}): set `{setting}` in cluster.yaml to another disk"
         )
         raise UserError(sentence) from None

@@ -1,0 +1,414 @@
+"""MS-COCO 2017, instances: 118287 training and 5000 validation images, 80 classes of things.
+
+{train2017,val2017}/<id>.jpg and annotations/instances_{train2017,val2017}.json, where an instance is a list of polygons
+and a crowd region a run-length encoding (RLE). Some images have no annotation.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from array import array
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sgr.data.files import Bytes, check_split, list_files, read_image, write_image
+from sgr.data.json_stream import elements
+from sgr.data.painter import FIRST_GROUP
+from sgr.errors import UserError
+from sgr.files import open_aside, read_json
+
+# fmt: off
+CLASSES = (
+    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
+    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
+    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
+    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
+    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
+    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
+    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard",
+    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
+    "teddy bear", "hair drier", "toothbrush",
+)
+# fmt: on
+# street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender and hair brush were never annotated
+CATEGORY_IDS = tuple(
+    number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
+)
+SPLITS = ("train2017", "val2017")
+
+_FIRST_VAL = 500_000  # write_sample numbers validation images from here: an image has one id in both splits
+_SMALLEST = 4  # pixels of a part that write_instances writes as a polygon
+
+_CLASS = {number: position for position, number in enumerate(CATEGORY_IDS)}
+_KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
+
+
+class Image(NamedTuple):
+    """One image; sizes in pixels."""
+
+    id: int
+    path: Path
+    height: int
+    width: int
+
+
+class Instance(NamedTuple):
+    """One annotation of an image.
+
+    Attributes:
+        id: the annotation's number, one of its own in the file.
+        category: position in CLASSES.
+        box: (x, y, width, height) in pixels; x and y of the upper left corner.
+        area: pixels of the mask, by which COCO tells small, medium and large.
+        crowd: a region of several things that are not told apart.
+        segmentation: polygons [[x, y, x, y, ...], ...] in pixels, or {"size": [H, W], "counts": runs}.
+    """
+
+    id: int
+    category: int
+    box: tuple[float, float, float, float]
+    area: float
+    crowd: bool
+    segmentation: Any
+
+    def mask(self, height: int, width: int) -> npt.NDArray[np.bool_]:
+        """(height, width) pixels of the instance, by COCO's own rules; the sizes are the image's."""
+        from pycocotools import mask
+
+        rle = self.segmentation
+        if isinstance(rle, list):
+            rle = mask.merge(mask.frPyObjects(rle, height, width))
+        elif isinstance(rle["counts"], list):
+            rle = mask.frPyObjects(rle, height, width)
+        found: npt.NDArray[np.bool_] = mask.decode(rle).astype(bool)
+        return found
+
+
+class Annotated(NamedTuple):
+    """One image and the (start, end) bytes of its annotations in the file of its split."""
+
+    image: Image
+    file: Path
+    spans: npt.NDArray[np.int64]
+
+
+class Annotations:
+    """The images of a split, sorted by id, with their annotations, which stay in the file until they are asked for.
+
+    Of an annotation memory holds its place in the file, 16 bytes, and forked and spawned workers may share it.
+    """
+
+    def __init__(self, root: str | os.PathLike[str], split: str) -> None:
+        """`root` holds `train2017/`, `val2017/` and `annotations/`.
+
+        Raises UserError for an unknown split, a missing or broken file, a missing image, an unknown category, and an
+        annotation of an image that is not listed.
+        """
+        check_split(split, SPLITS, "MS-COCO")
+        self.file = annotation_file(Path(root), split).absolute()
+        folder = Path(root).absolute() / split
+        images: list[Image] = []
+        of_image, start, end = array("q"), array("q"), array("q")
+        for element in elements(self.file):
+            if element.key == "images":
+                images.append(self._image(element.value, folder))
+            elif element.key == "annotations":
+                of_image.append(self._image_id(element.value))
+                start.append(element.start)
+                end.append(element.end)
+        self.images = sorted(images)
+        self._ids = np.array([image.id for image in self.images], dtype=np.int64)
+        self._check_images(folder)
+        owners = np.frombuffer(of_image, dtype=np.int64)
+        order = np.argsort(owners, kind="stable")
+        owners = owners[order]
+        unlisted = np.flatnonzero(~np.isin(owners, self._ids))
+        if len(unlisted):
+            raise UserError(
+                f"{self.file}: annotation {self._number(start[order[unlisted[0]]], end[order[unlisted[0]]])} "
+                f"is of image {owners[unlisted[0]]}, which is not listed under images"
+            )
+        self._spans = np.stack([np.frombuffer(start, np.int64), np.frombuffer(end, np.int64)], axis=1)[order]
+        self._first = np.append(np.searchsorted(owners, self._ids), len(owners))
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, position: int) -> Annotated:
+        """Image `position` of `images`, with what `read_instances` needs; small enough to send to a worker."""
+        if not 0 <= position < len(self.images):
+            raise IndexError(position)
+        first, last = self._first[position], self._first[position + 1]
+        return Annotated(self.images[position], self.file, self._spans[first:last].copy())
+
+    def instances(self, image_id: int) -> list[Instance]:
+        """The annotations of an image in the file's order, crowd regions among them.
+
+        Raises UserError for an image that is not listed, and as `read_instances`.
+        """
+        position = int(np.searchsorted(self._ids, image_id))
+        if position == len(self._ids) or self._ids[position] != image_id:
+            raise UserError(f"{self.file} lists no image {image_id}")
+        return read_instances(self[position])
+
+    def _image(self, entry: Any, folder: Path) -> Image:
+        try:
+            image = Image(entry["id"], folder / entry["file_name"], entry["height"], entry["width"])
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{self.file}: an image has no {_key(error)}: {str(entry)[:100]}") from None
+        if not (isinstance(image.id, int) and all(isinstance(side, int) and side > 0 for side in image[2:])):
+            raise UserError(
+                f"{self.file}: id, height and width of image {image.id} are not whole numbers above 0"
+            )
+        if image.path.parent != folder:
+            raise UserError(
+                f"{self.file}: file_name of image {image.id} is {entry['file_name']!r}, not a plain name"
+            )
+        return image
+
+    def _image_id(self, entry: Any) -> int:
+        missing = [key for key in _KEYS if not isinstance(entry, dict) or key not in entry]
+        if missing:
+            raise UserError(f"{self.file}: an annotation has no {missing[0]}: {str(entry)[:100]}")
+        if not (isinstance(entry["id"], int) and isinstance(entry["image_id"], int)):
+            raise UserError(f"{self.file}: id or image_id of annotation {entry['id']} is no whole number")
+        if entry["category_id"] not in CATEGORY_IDS:
+            raise UserError(
+                f"{self.file}: annotation {entry['id']} has category {entry['category_id']}, "
+                "which is none of COCO's 80"
+            )
+        image_id: int = entry["image_id"]
+        return image_id
+
+    def _check_images(self, folder: Path) -> None:
+        if not self.images:
+            raise UserError(f"{self.file} lists no image")
+        twice = np.flatnonzero(np.diff(self._ids) == 0)
+        if len(twice):
+            raise UserError(f"{self.file} lists image {self._ids[twice[0]]} twice")
+        there = {path.name for path in list_files(folder, ".jpg").values()}
+        for image in self.images:
+            if image.path.name not in there:
+                raise UserError(f"{self.file} lists image {image.id}, but there is no {image.path}")
+
+    def _number(self, start: int, end: int) -> int:
+        return int(_read(self.file, [(start, end)])[0]["id"])
+
+
+def annotation_file(root: Path, split: str) -> Path:
+    """The JSON file of a split's instances."""
+    return root / "annotations" / f"instances_{split}.json"
+
+
+def index(root: Path, split: str) -> Annotations:
+    """The images of a split, sorted by id, each with its annotations. Raises UserError as `Annotations`."""
+    return Annotations(root, split)
+
+
+def read_instances(annotated: Annotated) -> list[Instance]:
+    """The annotations of an image in the file's order.
+
+    Raises UserError, with file and annotation, for polygons or an RLE that are not of this image.
+    """
+    image, file, spans = annotated
+    return [_instance(entry, image, file) for entry in _read(file, spans)]
+
+
+def verify(annotated: Annotated) -> None:
+    """Decode an image and the mask of each of its annotations. Raises UserError if one does not, or sizes differ."""
+    image = annotated.image
+    found = read_image(image.path).shape[:2]
+    if found != (image.height, image.width):
+        raise UserError(
+            f"{image.path} has {found[1]}x{found[0]} pixels, but {annotated.file} says {image.width}x{image.height}"
+        )
+    for instance in read_instances(annotated):
+        instance.mask(image.height, image.width)
+
+
+def write_sample(root: Path, split: str, number: int, image: Bytes, label: Bytes) -> None:
+    """Write image (H, W, 3) as sample `number` of a split; there is no label map."""
+    write_image(Path(root) / split / f"{_image_id(split, number):012d}.jpg", image)
+
+
+def write_instances(root: Path, split: str, number: int, label: Bytes, instances: Bytes) -> None:
+    """Write the annotations of sample `number`, for write_lists to gather.
+
+    Args:
+        label: (H, W) positions in CLASSES.
+        instances: (H, W) numbers of their own each, 0 for none. Groups, from FIRST_GROUP on, become crowd regions.
+    """
+    image_id = _image_id(split, number)
+    height, width = label.shape
+    annotations: list[dict[str, Any]] = []
+    for value in np.flatnonzero(np.bincount(instances.ravel()))[1:]:
+        mask = instances == value
+        crowd = bool(value >= FIRST_GROUP)
+        segmentation = _runs(mask) if crowd else _polygons(mask)
+        if not segmentation:
+            continue
+        annotation = {
+            "id": image_id * 1000 + len(annotations) + 1,  # pycocotools takes a match with number 0 for none
+            "image_id": image_id,
+            "category_id": CATEGORY_IDS[label[mask][0]],
+            "iscrowd": int(crowd),
+            "segmentation": segmentation,
+        }
+        annotations.append(annotation | _extent(segmentation, height, width))
+    image = {"id": image_id, "file_name": f"{image_id:012d}.jpg", "height": height, "width": width}
+    part = _part(root, split) / f"{image_id:012d}.json"
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.write_text(json.dumps({"images": [image], "annotations": annotations}))
+
+
+def write_lists(root: Path) -> None:
+    """Gather what write_instances wrote in annotations/instances_<split>.json, one image in memory at a time."""
+    for split in SPLITS:
+        folder = _part(root, split)
+        if not folder.is_dir():
+            continue
+        parts = sorted(folder.iterdir())
+        with open_aside(annotation_file(Path(root), split)) as file:
+            file.write(b'{"info": {"description": "generated scenes"}, "licenses": []')
+            for key in ("images", "annotations"):
+                entries = (json.dumps(entry) for part in parts for entry in read_json(part)[key])
+                file.write(f', "{key}": ['.encode())
+                for position, entry in enumerate(entries):
+                    file.write(f"{', ' if position else ''}{entry}".encode())
+                file.write(b"]")
+            categories = [
+                {"id": number, "name": name} for number, name in zip(CATEGORY_IDS, CLASSES, strict=True)
+            ]
+            file.write(f', "categories": {json.dumps(categories)}}}'.encode())
+        shutil.rmtree(folder)
+
+
+def _image_id(split: str, number: int) -> int:
+    return SPLITS.index(split) * _FIRST_VAL + number + 1
+
+
+def _part(root: Path, split: str) -> Path:
+    return Path(root) / "annotations" / split
+
+
+def _polygons(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
+    """Outlines of the parts of a mask, halfway between its pixels and the others; COCO's polygons have no holes."""
+    from contourpy import contour_generator
+
+    found = []
+    # a frame of zeros closes the lines at the image's edge; centres of pixels are at .5
+    for line in contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5):
+        points = np.asarray(line)[:-1] - 0.5
+        before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
+        corners = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
+        x, y = points[corners].T
+        area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
+        if area >= _SMALLEST:  # holes have a negative one
+            found.append(points[corners].ravel().tolist())
+    return found
+
+
+def _runs(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
+    """A mask as an uncompressed RLE: lengths of runs of 0 and 1 in turn, down the columns, 0 first."""
+    pixels = np.concatenate([[False], mask.ravel(order="F")])
+    starts = np.flatnonzero(np.diff(pixels))
+    return {"size": list(mask.shape), "counts": np.diff([0, *starts, mask.size]).tolist()}
+
+
+def _extent(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """Area and box of the pixels of a segmentation."""
+    from pycocotools import mask
+
+    rle = mask.frPyObjects(segmentation, height, width)
+    rle = mask.merge(rle) if isinstance(rle, list) else rle
+    return {"area": float(mask.area(rle)), "bbox": mask.toBbox(rle).tolist()}
+
+
+def _read(file: Path, spans: Any) -> list[dict[str, Any]]:
+    if not len(spans):
+        return []
+    entries = []
+    with open(file, "rb", buffering=0) as opened:
+        for start, end in spans:
+            opened.seek(start)
+            entries.append(json.loads(opened.read(end - start)))
+    return entries
+
+
+def _instance(entry: dict[str, Any], image: Image, file: Path) -> Instance:
+    where = f"{file}: annotation {entry['id']}"
+    segmentation, box = entry["segmentation"], entry["bbox"]
+    if not (isinstance(box, list) and len(box) == 4 and all(map(_is_number, [*box, entry["area"]]))):
+        raise UserError(f"{where}: bbox is not [x, y, width, height] in pixels, or area is no number")
+    if isinstance(segmentation, dict):
+        _check_rle(segmentation, image, where)
+    elif not (isinstance(segmentation, list) and segmentation and all(map(_is_polygon, segmentation))):
+        raise UserError(
+            f"{where}: segmentation is neither an RLE nor polygons, each of three or more pairs x, y"
+        )
+    return Instance(
+        id=entry["id"],
+        category=_CLASS[entry["category_id"]],
+        box=(float(box[0]), float(box[1]), float(box[2]), float(box[3])),
+        area=float(entry["area"]),
+        crowd=bool(entry["iscrowd"]),
+        segmentation=segmentation,
+    )
+
+
+def _check_rle(rle: dict[str, Any], image: Image, where: str) -> None:
+    # pycocotools leaves the pixels behind the last run as they happen to be in memory.
+    size, counts = rle.get("size"), rle.get("counts")
+    if size != [image.height, image.width]:
+        raise UserError(f"{where}: its RLE is of size {size}, but image {image.id} is {list(image[2:])}")
+    runs = _uncompressed(counts) if isinstance(counts, str) else counts
+    pixels = image.height * image.width
+    if (
+        not isinstance(runs, list)
+        or any(not isinstance(run, int) or run < 0 for run in runs)
+        or sum(runs) != pixels
+    ):
+        raise UserError(
+            f"{where}: the runs of its RLE do not add up to the {pixels} pixels of image {image.id}"
+        )
+
+
+def _uncompressed(counts: str) -> list[int] | None:
+    """Runs of COCO's compressed RLE: five bits a character, from the third run on less the one but last; or None."""
+    runs: list[int] = []
+    value = shift = 0
+    for character in counts:
+        bits = ord(character) - 48
+        if not 0 <= bits < 64:
+            return None
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        value = shift = 0
+    return None if shift else runs
+
+
+def _is_polygon(points: Any) -> bool:
+    return (
+        isinstance(points, list)
+        and len(points) >= 6
+        and len(points) % 2 == 0
+        and all(map(_is_number, points))
+    )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+
+
+def _key(error: Exception) -> str:
+    return str(error.args[0]) if isinstance(error, KeyError) else "id, file_name, height and width"

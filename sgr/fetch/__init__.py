@@ -1,0 +1,1 @@
+"""The real datasets: where their archives come from, how they get onto this machine, and whether a folder is whole."""
