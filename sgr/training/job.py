@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors.torch import load_file, save
-from torch.utils.data import DataLoader
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import DataLoader, Dataset
 
 from sgr import data
 from sgr.data.archive import ComponentArchive
@@ -24,6 +26,9 @@ from sgr.training import checkpoint
 from sgr.training.curve import Curve
 from sgr.training.loop import Batch, fit
 from sgr.training.optimizer import build_optimizer, polynomial
+
+if TYPE_CHECKING:
+    from sgr.detection.network import MaskRCNN
 
 
 def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
@@ -52,9 +57,6 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
     names = ("optimizer", "learning_rate", "head_multiplier", "momentum", "weight_decay")
     optimizer = build_optimizer(network, **{name: settings[name] for name in names})
     schedule = polynomial(optimizer, settings["iterations"], settings["power"], settings["warmup"])
-    start, rows = checkpoint.resume(folder / "checkpoint.pt", network, optimizer, schedule)
-    curve = Curve(folder / "dvclive", rows)
-
     positions = TrainingSamples(
         samples(Path(where["data"]), manifest, plan["split"]),
         dataset.read_label,
@@ -67,9 +69,42 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
         jitter=plan["jitter"],
         fill=network.backbone.mean_colour,
     )
+    title = f"{plan['row']} seed {seed}"
+    return learn(network, weights, optimizer, schedule, positions, settings, where, folder, device, title)
+
+
+def learn(
+    network: Network | MaskRCNN,
+    weights: dict[str, float],
+    optimizer: Optimizer,
+    schedule: LRScheduler,
+    positions: Dataset[Any],
+    settings: dict[str, Any],
+    where: dict[str, Any],
+    folder: Path,
+    device: torch.device,
+    title: str,
+    collate: Callable[[list[Any]], Batch] | None = None,
+) -> list[str]:
+    """Fit a network to its samples from the folder's checkpoint on, and write what a training job leaves.
+
+    Args:
+        network: on the device, with the weights it starts from.
+        weights: of its named losses.
+        positions: samples, each a function of its position; iterations x batch size of them.
+        settings: `iterations`, `batch_size`, ... of `sgr.config.Training`.
+        where, folder: as `train`.
+        title: of the progress line.
+        collate: samples to a batch; torch's own if None.
+
+    Returns:
+        The names of what it wrote: model.safetensors, curve.csv.
+    """
+    start, rows = checkpoint.resume(folder / "checkpoint.pt", network, optimizer, schedule)
+    curve = Curve(folder / "dvclive", rows)
     speed = fit(
         network,
-        batches(positions, start, settings["batch_size"], where["loader_workers"], device),
+        batches(positions, start, settings["batch_size"], where["loader_workers"], device, collate),
         optimizer,
         schedule,
         weights=weights,
@@ -87,7 +122,7 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
             folder / "checkpoint.pt", network, optimizer, schedule, done, curve.rows
         ),
         checkpoint_seconds=where["checkpoint_seconds"],
-        title=f"{plan['row']} seed {seed}",
+        title=title,
     )
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     write_bytes(folder / "model.safetensors", save(state))
@@ -114,14 +149,20 @@ def build_with_loss(
 
 
 def batches(
-    positions: TrainingSamples, start: int, size: int, workers: int, device: torch.device
+    positions: Dataset[Any],
+    start: int,
+    size: int,
+    workers: int,
+    device: torch.device,
+    collate: Callable[[list[Any]], Batch] | None = None,
 ) -> Iterator[Batch]:
     """Batches from iteration `start` on; each sample is a function of its position, so workers change nothing."""
     loader = DataLoader(
         positions,
         batch_size=size,
-        sampler=range(start * size, len(positions)),
+        sampler=range(start * size, len(cast(Sized, positions))),
         num_workers=workers,
+        collate_fn=collate,
         pin_memory=device.type == "cuda",
         generator=torch.Generator(),  # the loader draws a seed from it, and must not from the one that dropout uses
         persistent_workers=False,
