@@ -158,9 +158,9 @@ def trained_jobs(
     }
 
 
-def row_models(profile: str, plan: dict[str, Any]) -> dict[int, tuple[str, Path]]:
-    """Key of the training job and file of the weights, by seed, as the stage `train` left them."""
-    trained = Path("work", profile, "train", plan["row"])
+def row_models(profile: str, plan: dict[str, Any], stage: str = "train") -> dict[int, tuple[str, Path]]:
+    """Key of the training job and file of the weights, by seed, as the stage `train` or `transfer` left them."""
+    trained = Path("work", profile, stage, plan["row"])
     folders = {seed: trained / str(seed) for seed in plan["seeds"]}
     return {
         seed: (read_json(folder / "job.json")["key"], folder / "model.safetensors")

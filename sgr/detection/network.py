@@ -31,8 +31,6 @@ from sgr.models.backbone import Backbone
 STRIDE = 32  # pixels a cell of the last map of a whole image
 REGION = 14  # cells a side of a region of the second last map
 RATIOS = (0.5, 1.0, 2.0)  # height by width of the anchors
-# Proposals of an image before and after non-maximum suppression: Detectron2's for C4
-PROPOSALS = {"before": {"training": 12000, "testing": 6000}, "after": {"training": 2000, "testing": 1000}}
 LOSSES = ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
 
 Target = dict[str, Tensor]
@@ -57,14 +55,23 @@ class MaskRCNN(nn.Module):
         component: None, `sgr.SGR` or `sgr.GloRe` for the last map.
         classes: of things; the background is one more.
         anchors: sides of the square anchors, in pixels.
-        boxes: regions of an image that the heads learn from, at most a quarter of them of things.
+        proposals: regions of an image to classify in evaluation; twice as many in training, six times as many before
+            non-maximum suppression (as Detectron2's C4).
+        boxes: of the proposals, those that the heads learn from, at most a quarter of them of things.
 
     Attributes:
         loss_weights: weight of each named loss.
     """
 
     def __init__(
-        self, backbone: Backbone, component: nn.Module | None, *, classes: int, anchors: list[int], boxes: int
+        self,
+        backbone: Backbone,
+        component: nn.Module | None,
+        *,
+        classes: int,
+        anchors: list[int],
+        proposals: int,
+        boxes: int,
     ) -> None:
         super().__init__()
         self.backbone = freeze_batch_norm_2d(backbone)
@@ -80,8 +87,8 @@ class MaskRCNN(nn.Module):
             bg_iou_thresh=0.3,
             batch_size_per_image=256,
             positive_fraction=0.5,
-            pre_nms_top_n=PROPOSALS["before"],
-            post_nms_top_n=PROPOSALS["after"],
+            pre_nms_top_n={"training": 12 * proposals, "testing": 6 * proposals},
+            post_nms_top_n={"training": 2 * proposals, "testing": proposals},
             nms_thresh=0.7,
         )
         self.heads = RoIHeads(
@@ -144,19 +151,25 @@ class MaskRCNN(nn.Module):
 
 
 def build(
-    *, backbone: str, component: dict[str, Any] | None, classes: int, anchors: list[int], boxes: int
+    *,
+    backbone: str,
+    component: dict[str, Any] | None,
+    classes: int,
+    anchors: list[int],
+    proposals: int,
+    boxes: int,
 ) -> MaskRCNN:
     """The network of one row, with random weights.
 
     Args:
         backbone: see `sgr.models.recipes`; a convolutional one.
         component: None, or `kind` (`sgr`, `glore`) and the arguments of that component.
-        classes, anchors, boxes: as `MaskRCNN`.
+        classes, anchors, proposals, boxes: as `MaskRCNN`.
     """
     with torch.random.fork_rng(devices=[]):  # rows that differ in it start from the same proposals and heads
         trunk = Backbone(backbone, STRIDE)
         inserted = None if component is None else build_component(trunk.channels[-1], **component)
-    return MaskRCNN(trunk, inserted, classes=classes, anchors=anchors, boxes=boxes)
+    return MaskRCNN(trunk, inserted, classes=classes, anchors=anchors, proposals=proposals, boxes=boxes)
 
 
 def start_from(network: MaskRCNN, tensors: dict[str, Tensor]) -> None:
