@@ -35,7 +35,7 @@ LIBRARIES = (
 )
 # and those that can change a mask or a box of MS-COCO, or what it counts for
 COCO_LIBRARIES = ("pycocotools", "contourpy")
-AP_LIBRARIES = ("pycocotools", "faster-coco-eval")
+AP_LIBRARIES = (*COCO_LIBRARIES, "faster-coco-eval")
 
 # Of the section sgr, what `sgr.SGR` takes; the rest belongs to the loss.
 COMPONENT_ARGUMENTS = (

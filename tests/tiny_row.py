@@ -44,7 +44,7 @@ def entry(stage: str, row: str = ROW, **training: Any) -> dict[str, Any]:
 
     Its head has dropout and batch norm, as in the profile; 9 iterations with a row of the curve every 2.
     """
-    found = copy.deepcopy(_entries()[f"{stage}/{row}"])
+    found = copy.deepcopy(entries()[f"{stage}/{row}"])
     found["network"]["head"]["width"] = 16
     if component := found["network"]["component"]:
         component |= {"K": 8, "D": 16} | ({"heads": 2} if component["kind"] == "sgr" else {})
@@ -142,5 +142,5 @@ def _kill_at(module: Any, name: str, call: int | None, only: str = "") -> None:
 
 
 @cache
-def _entries() -> dict[str, dict[str, Any]]:
+def entries() -> dict[str, dict[str, Any]]:
     return plan.entries(load(ROOT / "params.yaml").model_copy(update={"profile": "mini"}), ROOT)

@@ -12,18 +12,20 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from sgr import ranks
 from sgr.data.coco import CLASSES, Annotations
 from sgr.data.manifest import check
 from sgr.detection.network import STRIDE, build, start_from
 from sgr.detection.samples import Item, TrainingImages, padded
 from sgr.device import memory_format, reproducible
 from sgr.files import read_json
-from sgr.training.job import learn
+from sgr.training.learn import learn
 from sgr.training.optimizer import build_optimizer
+from sgr.training.share import share
 
 
 def transfer(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
-    """Fine-tune on MS-COCO, or go on from the folder's checkpoint.
+    """Fine-tune on MS-COCO, or go on from the folder's checkpoint. All ranks of a job call it; the first alone writes.
 
     Args:
         spec: `plan` (the row's plan entry), `seed`, what the network starts from, and the hash of the manifest.
@@ -36,6 +38,7 @@ def transfer(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[
     """
     plan, seed = spec["plan"], spec["seed"]
     settings = plan["training"]
+    share(settings["batch_size"], settings["accumulate"], ranks.number())
     device = reproducible(seed, plan["threads"])
     check(Path(where["data"]), read_json(where["manifest"]))
 
@@ -64,9 +67,9 @@ def transfer(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[
         positions,
         # boxes decoded in bf16 would be whole pixels off
         settings | {"precision": "fp32", "compile": False},
+        seed,
         where,
         folder,
-        device,
         f"{plan['row']} seed {seed}",
         partial(collate, fill=network.backbone.mean_colour),
     )

@@ -15,10 +15,10 @@ from sgr.files import write_json
 from sgr.launch.cluster import Cluster, main_root
 from sgr.launch.locks import is_running, locked
 from sgr.launch.provenance import launched, now
+from sgr.launch.ranks import run, tell_from_submitit
 from sgr.launch.snapshot import environment, snapshot
 from sgr.launch.squeue import active, complaint, job_name
 from sgr.launch.store import Job, JobStore, is_finished
-from sgr.launch.worker import work
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -46,7 +46,8 @@ class Work:
     def __call__(self) -> None:
         """Run the job. Its loader workers must leave SLURM's warning signal to this process."""
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN))
-        work(self.folder)
+        tell_from_submitit()
+        run(self.folder)
 
     def checkpoint(self) -> DelayedSubmission:
         """What to run after a preemption or time limit: the same, it resumes by itself."""
