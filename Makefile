@@ -9,6 +9,11 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 repro: $(STAMP) ## every table and figure of the profile in params.yaml
+	@python -m stages.submit --here $(TARGETS) || [ $$? = 1 ] # status 1: jobs failed, their stages say why
+	@python -m stages.progress dvc repro $(TARGETS)
+
+cluster: $(STAMP) ## submit every stale job of TARGETS=… to SLURM at once, then wait for them
+	@python -m stages.submit $(TARGETS)
 	@python -m stages.progress dvc repro $(TARGETS)
 
 test: $(STAMP) ## unit tests, and stages of every kind in a scratch copy
@@ -34,5 +39,5 @@ $(STAMP): requirements.txt
 clean: ## remove the virtual environment, generated data and jobs; results stay
 	rm -rf .venv work jobs data
 
-.PHONY: help repro test lint bench install clean
+.PHONY: help repro cluster test lint bench install clean
 .DEFAULT_GOAL := help

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import read_json, sha256_file
@@ -18,14 +18,24 @@ if TYPE_CHECKING:
 
 
 def run(function: Callable[..., None], *names: str) -> None:
-    """Call `function` with the command line's positional arguments `names`; a UserError ends with status 2."""
+    """Call `function` with the command line's arguments; a UserError ends with status 2.
+
+    names: of positional arguments, `names...` of any number of them, `--name` of a switch, `--name=` of an option.
+    """
     parser = argparse.ArgumentParser(description=function.__doc__)
     for name in names:
-        parser.add_argument(name)
+        if name.endswith("="):
+            parser.add_argument(name.removesuffix("="))
+        elif name.startswith("--"):
+            parser.add_argument(name, action="store_true")
+        elif name.endswith("..."):
+            parser.add_argument(name.removesuffix("..."), nargs="*")
+        else:
+            parser.add_argument(name)
     arguments = parser.parse_args()
     spare_collections()
     try:
-        function(*(getattr(arguments, name) for name in names))
+        function(*vars(arguments).values())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -134,10 +144,18 @@ def take(jobs: dict[int, Job], names: list[str], into: Callable[[int], Path]) ->
     return provenance
 
 
+class Trained(NamedTuple):
+    """A trained network: key of its training job, file of its weights, and that job if it may not have finished yet."""
+
+    key: str
+    weights: Path
+    job: Job | None = None
+
+
 def trained_jobs(
     kind: str,
     plan: dict[str, Any],
-    models: Mapping[int, tuple[str, Path]],
+    models: Mapping[int, Trained],
     inputs: dict[str, str],
     where: dict[str, Any],
 ) -> dict[int, Job]:
@@ -151,27 +169,43 @@ def trained_jobs(
     return {
         seed: Job(
             kind,
-            {"plan": settings, "seed": seed, "trained": key, **inputs},
-            {**where, "model": str(weights.absolute())},
+            {"plan": settings, "seed": seed, "trained": model.key, **inputs},
+            {**where, "model": str(model.weights.absolute())},
+            (model.job,) if model.job else (),
         )
-        for seed, (key, weights) in models.items()
+        for seed, model in models.items()
     }
 
 
-def row_models(profile: str, plan: dict[str, Any], stage: str = "train") -> dict[int, tuple[str, Path]]:
-    """Key of the training job and file of the weights, by seed, as the stage `train` or `transfer` left them."""
-    trained = Path("work", profile, stage, plan["row"])
-    folders = {seed: trained / str(seed) for seed in plan["seeds"]}
-    return {
-        seed: (read_json(folder / "job.json")["key"], folder / "model.safetensors")
-        for seed, folder in folders.items()
-    }
+def row_jobs(
+    kind: str,
+    profile: str,
+    row: str,
+    models: Mapping[int, Trained] | None = None,
+    stage: str = "train",
+) -> dict[int, Job]:
+    """The jobs of the stage `kind` of a row, by seed; `models` are those of the stage `stage` if not given."""
+    plan = plan_entry(profile, kind, row)
+    return trained_jobs(kind, plan, models or row_models(profile, plan, stage), *row_inputs(profile, plan))
 
 
-def stored_models(jobs: Mapping[int, Job]) -> dict[int, tuple[str, Path]]:
-    """The same of finished training jobs, in the job store."""
+def row_models(profile: str, plan: dict[str, Any], stage: str = "train") -> dict[int, Trained]:
+    """The trained networks of a row, by seed, as the stage `train` or `transfer` left them."""
+    folder = Path("work", profile, stage, plan["row"])
+    return {seed: trained(folder / str(seed)) for seed in plan["seeds"]}
+
+
+def trained(folder: Path) -> Trained:
+    """The trained network that a stage left in the folder of a row and seed."""
+    return Trained(read_json(folder / "job.json")["key"], folder / "model.safetensors")
+
+
+def stored_models(jobs: Mapping[int, Job]) -> dict[int, Trained]:
+    """The networks that training jobs leave, or will leave, in the job store."""
     from sgr.launch.cluster import settings
     from sgr.launch.store import JobStore
 
     store = JobStore(settings().jobs)
-    return {seed: (job.key, store.folder(job) / "model.safetensors") for seed, job in jobs.items()}
+    return {
+        seed: Trained(job.key, store.folder(job) / "model.safetensors", job) for seed, job in jobs.items()
+    }

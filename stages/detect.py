@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common import finish, plan_entry, row_inputs, row_models, run, take, trained_jobs
+from stages.common import finish, plan_entry, row_jobs, run, take
 
 
 def main(profile: str, row: str) -> None:
@@ -12,8 +12,7 @@ def main(profile: str, row: str) -> None:
     from sgr.files import read_json, write_json
 
     plan = plan_entry(profile, "detect", row)
-    models = row_models(profile, plan, "transfer")
-    jobs = trained_jobs("detect", plan, models, *row_inputs(profile, plan))
+    jobs = row_jobs("detect", profile, row, stage="transfer")
     finish(jobs.values())
 
     folder = Path("work", profile, "detect", row)

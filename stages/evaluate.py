@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common import finish, plan_entry, row_inputs, row_models, run, take, trained_jobs
+from stages.common import finish, plan_entry, row_jobs, run, take
 
 
 def main(profile: str, row: str) -> None:
@@ -12,7 +12,7 @@ def main(profile: str, row: str) -> None:
     from sgr.files import read_json, write_json
 
     plan = plan_entry(profile, "evaluate", row)
-    jobs = trained_jobs("evaluate", plan, row_models(profile, plan), *row_inputs(profile, plan))
+    jobs = row_jobs("evaluate", profile, row)
     finish(jobs.values())
 
     folder = Path("work", profile, "evaluate", row)

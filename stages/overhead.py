@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.common import finish, plan_entry, run, take
+
+if TYPE_CHECKING:
+    from sgr.launch.store import Job
+
+
+def jobs_of(profile: str) -> dict[int, Job]:
+    """The one job that measures all networks, as if of a seed 0."""
+    from sgr.launch.store import Job
+
+    return {0: Job("overhead", {"plan": plan_entry(profile, "overhead", "all")})}
 
 
 def main(profile: str) -> None:
     """Write results/overhead/<profile>.md and .csv: times are measured, so they stand apart from the other tables."""
     from sgr.files import read_json, write_json
-    from sgr.launch.store import Job
     from sgr.report.overhead import write
 
-    jobs = {0: Job("overhead", {"plan": plan_entry(profile, "overhead", "all")})}
+    jobs = jobs_of(profile)
     finish(jobs.values())
     folder = Path("work", profile, "overhead")
     provenance = take(jobs, ["overhead.json"], lambda seed: folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common import finish, plan_entry, row_inputs, row_models, run, take, trained_jobs
+from stages.common import finish, plan_entry, row_jobs, run, take
 
 
 def main(profile: str, row: str) -> None:
@@ -12,7 +12,7 @@ def main(profile: str, row: str) -> None:
     from sgr.files import read_json, write_bytes, write_json
 
     plan = plan_entry(profile, "semantics", row)
-    jobs = trained_jobs("semantics", plan, row_models(profile, plan), *row_inputs(profile, plan))
+    jobs = row_jobs("semantics", profile, row)
     finish(jobs.values())
 
     folder = Path("work", profile, "semantics", row)

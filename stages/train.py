@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.common import finish, plan_entry, run, take, training_inputs, training_jobs
+
+if TYPE_CHECKING:
+    from sgr.launch.store import Job
+
+
+def jobs_of(profile: str, row: str) -> dict[int, Job]:
+    """The training jobs of a row, by seed."""
+    plan = plan_entry(profile, "train", row)
+    return training_jobs(plan, *training_inputs(profile, plan))
 
 
 def main(profile: str, row: str) -> None:
@@ -14,7 +23,7 @@ def main(profile: str, row: str) -> None:
     from sgr.files import write_bytes, write_json
 
     plan = plan_entry(profile, "train", row)
-    jobs = training_jobs(plan, *training_inputs(profile, plan))
+    jobs = jobs_of(profile, row)
     finish(jobs.values())
 
     folder = Path("work", profile, "train", row)

@@ -2,15 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sgr.files import read_json, sha256_file
-from stages.common import finish, plan_entry, row_inputs, run, take
+from sgr.files import sha256_file
+from stages.common import Trained, finish, plan_entry, row_inputs, run, take, trained
 from stages.train import join_curves
 
 if TYPE_CHECKING:
     from sgr.launch.store import Job
+
+
+def jobs_of(profile: str, row: str, models: Mapping[int, Trained] | None = None) -> dict[int, Job]:
+    """The transfer jobs of a row, by seed; all start from the first seed of their start.
+
+    Their key follows from that training job's, or from the hash of a backbone's weights.
+
+    Args:
+        models: networks of the row it starts from, by seed; those of the stage `train` if not given.
+    """
+    from sgr.launch.store import Job
+
+    plan = plan_entry(profile, "transfer", row)
+    inputs, where = row_inputs(profile, plan)
+    where |= {"weights": None, "model": None}
+    after: tuple[Job, ...] = ()
+    folder = Path("work", profile, plan["start"])
+    if plan["start_seed"] is not None:
+        seed = plan["start_seed"]
+        model = models[seed] if models else trained(folder / str(seed))
+        inputs["trained"], where["model"] = model.key, str(model.weights.absolute())
+        after = (model.job,) if model.job else ()
+    elif plan["pretrained"]:
+        weights = folder / "weights.safetensors"
+        inputs["weights"], where["weights"] = sha256_file(weights), str(weights.absolute())
+    settings = {key: value for key, value in plan.items() if key != "seeds"}
+    specs: dict[int, dict[str, Any]] = {
+        seed: {"plan": settings, "seed": seed, **inputs} for seed in plan["seeds"]
+    }
+    return {seed: Job("transfer", spec, where, after) for seed, spec in specs.items()}
 
 
 def main(profile: str, row: str) -> None:
@@ -18,7 +49,7 @@ def main(profile: str, row: str) -> None:
     from sgr.files import write_bytes, write_json
 
     plan = plan_entry(profile, "transfer", row)
-    jobs = transfer_jobs(plan, start(profile, plan), row_inputs(profile, plan))
+    jobs = jobs_of(profile, row)
     finish(jobs.values())
 
     folder = Path("work", profile, "transfer", row)
@@ -30,39 +61,6 @@ def main(profile: str, row: str) -> None:
         join_curves(folder, plan["seeds"]).encode(),
     )
     write_json(Path("results", "provenance", profile, f"{row}.transfer.json"), provenance)
-
-
-def start(profile: str, plan: dict[str, Any]) -> tuple[dict[str, str], dict[str, str | None]]:
-    """What decides the weights that the network starts from, for its content key; and where they are.
-
-    The key of the training job of the start's first seed; the hash of a backbone's weights; nothing for random ones.
-    """
-    nowhere: dict[str, str | None] = {"weights": None, "model": None}
-    folder = Path("work", profile, plan["start"])
-    if plan["start_seed"] is not None:
-        of_seed = folder / str(plan["start_seed"])
-        model = str((of_seed / "model.safetensors").absolute())
-        return {"trained": read_json(of_seed / "job.json")["key"]}, nowhere | {"model": model}
-    if not plan["pretrained"]:
-        return {}, nowhere
-    weights = folder / "weights.safetensors"
-    return {"weights": sha256_file(weights)}, nowhere | {"weights": str(weights.absolute())}
-
-
-def transfer_jobs(plan: dict[str, Any], *parts: tuple[dict[str, str], dict[str, Any]]) -> dict[int, Job]:
-    """The jobs of a plan entry, by seed.
-
-    Args:
-        parts: of `start` and of `stages.common.row_inputs`.
-    """
-    from sgr.launch.store import Job
-
-    inputs = {key: value for part, _ in parts for key, value in part.items()}
-    where = {key: value for _, part in parts for key, value in part.items()}
-    settings = {key: value for key, value in plan.items() if key != "seeds"}
-    return {
-        seed: Job("transfer", {"plan": settings, "seed": seed, **inputs}, where) for seed in plan["seeds"]
-    }
 
 
 if __name__ == "__main__":

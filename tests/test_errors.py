@@ -193,7 +193,7 @@ def test_weights_of_another_checksum(planned: Path, tmp_path: Path) -> None:
     [
         ("executor: slrm\n", ["executor", "'inline', 'local' or 'slurm'"]),
         ("gpus: 2\n", ["unknown key `gpus`", "slurm"]),
-        ("slurm: {time_minutes: 5}\n", ["slurm.time_minutes", "30"]),
+        ("slurm: {time: 5}\n", ["slurm.time", "30"]),
         ("slurm: [\n", ["cannot be read"]),
         ("- slurm\n", ["mapping"]),
     ],

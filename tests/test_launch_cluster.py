@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-import yaml
+from ruamel.yaml import YAML
 
 from sgr.errors import UserError
-from sgr.launch.cluster import ENVIRONMENT, Cluster, main_root, settings
+from sgr.launch.cluster import ENVIRONMENT, Cluster, Slurm, main_root, minutes, settings
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +27,11 @@ def test_nothing_set(tmp_path: Path) -> None:
 
 
 def test_file_and_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "cluster.yaml").write_text("executor: slurm\ndata: sets\nslurm: {partition: gpu, gpus: 2}\n")
+    (tmp_path / "cluster.yaml").write_text(
+        "executor: slurm\ndata: sets\nslurm: {partition: gpu, gpus_per_job: 2}\n"
+    )
     cluster = settings(tmp_path)
-    assert (cluster.executor, cluster.slurm.partition, cluster.slurm.gpus) == ("slurm", "gpu", 2)
+    assert (cluster.executor, cluster.slurm.partition, cluster.slurm.gpus_per_job) == ("slurm", "gpu", 2)
     assert cluster.data_folder("camvid") == tmp_path / "sets" / "camvid"
     monkeypatch.setenv("SGR_EXECUTOR", "local")
     monkeypatch.setenv("SGR_DATA", "/elsewhere")
@@ -48,10 +53,22 @@ def test_one_folder_a_dataset(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("exekutor: slurm", "unknown key `exekutor`"),
-        ("slurm: {partitoin: gpu}", "unknown key `slurm.partitoin`"),
+        ("slurm: {partitoin: gpu}", "unknown key `slurm.partitoin`, did you mean `partition`?"),
         ("executor: pbs", "`executor` is 'pbs'"),
-        ("slurm: {time_minutes: 10}", "`slurm.time_minutes` is 10"),
+        ("slurm: {time: 10}", "`slurm.time` is 10"),
+        (
+            "slurm: {time: '0:29:00'}",
+            "`slurm.time` is '0:29:00': Input should be greater than or equal to 30",
+        ),
+        ("slurm: {time: a day}", "`slurm.time` is 'a day': a time is minutes, HH:MM:SS or D-HH:MM:SS"),
         ("slurm: {cpus: many}", "`slurm.cpus` is 'many'"),
+        ("slurm: {cpus: true}", "`slurm.cpus` is True"),
+        ("slurm: {memory_gb: 0}", "`slurm.memory_gb` is 0"),
+        ("slurm: {modules: cuda/12}", "`slurm.modules` is 'cuda/12'"),
+        ("slurm: {gpus_per_job: 4, nodes: 3}", "`slurm`: nodes = 3 must divide gpus_per_job = 4"),
+        ("slurm: {gpus_per_job: 0, processes: 2, nodes: 4}", "nodes = 4 must divide processes = 2"),
+        ("slurm: {gpus_per_job: 2, processes: 4}", "processes = 4 must be gpus_per_job = 2"),
+        ("slurm: {gpus_per_job: two}", "`slurm.gpus_per_job` is 'two'"),
         ("- executor", "must be a mapping"),
         ("executor: [", "cannot be read"),
     ],
@@ -85,8 +102,54 @@ def test_root_from_workspaces_of_dvc(tmp_path: Path, workspace: str, monkeypatch
     assert settings().jobs == tmp_path / "jobs"
 
 
-def test_example_documents_every_setting() -> None:
-    example = yaml.safe_load((Path(__file__).parents[1] / "cluster.example.yaml").read_text())
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("90", 90),
+        ("'90'", 90),
+        ("30:01", 31),
+        ("24:00:00", 24 * 60),  # a sexagesimal number to YAML 1.1
+        ("1-12", 36 * 60),
+        ("1-00:30", 24 * 60 + 30),
+        ("2-00:00:00", 48 * 60),
+    ],
+)
+def test_time_as_sbatch_takes_it(tmp_path: Path, time: str, expected: int) -> None:
+    (tmp_path / "cluster.yaml").write_text(f"slurm: {{time: {time}}}\n")
+    assert settings(tmp_path).slurm.time == expected
+
+
+def test_a_process_a_gpu_unless_there_is_none() -> None:
+    assert [Slurm(gpus_per_job=gpus).processes for gpus in (0, 1, 4)] == [1, 1, 4]
+    assert Slurm(gpus_per_job=0, processes=4, nodes=2).processes == 4
+
+
+def test_missing_module_ends_the_job() -> None:
+    asked = Slurm(modules=["cuda/12", "gcc 13"], setup=["export A=1"])
+    assert asked.setup_lines == [
+        "module load cuda/12 || exit 1",
+        "module load 'gcc 13' || exit 1",
+        "export A=1",
+    ]
+
+
+def test_example_documents_every_setting_and_its_default() -> None:
+    text = (ROOT / "cluster.example.yaml").read_text()
+    example = YAML(typ="safe", pure=True).load(text)
     cluster = Cluster.model_validate(example)
-    assert set(example) == set(Cluster.model_fields)
-    assert set(example["slurm"]) == set(type(cluster.slurm).model_fields)
+    assert list(example) == list(Cluster.model_fields)
+    assert list(example["slurm"]) == list(Slurm.model_fields)
+
+    described = re.split(r"^ *(\w+):", text, flags=re.MULTILINE)
+    comments = dict(zip(described[1::2], described[2::2], strict=True))
+    fields = {**Cluster.model_fields, **Slurm.model_fields}
+    del fields["slurm"]
+    for name, field in fields.items():
+        told = re.search(r"\(default:? ([^)]*)\)", comments[name])
+        assert told, f"{name}: no default is told"
+        if isinstance(field.default, int | float):
+            told_value = minutes(told[1]) if name == "time" else float(told[1])
+            assert told_value == field.default, name
+        variable = re.search(r"\[(SGR_\w+)\]", comments[name])
+        assert ENVIRONMENT.get(name) == (variable and variable[1]), name
+    assert cluster.slurm.time == 24 * 60

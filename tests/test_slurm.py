@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,37 +19,20 @@ from sgr.launch import squeue
 from sgr.launch.cluster import Cluster, Slurm
 from sgr.launch.executors import run
 from sgr.launch.failure import JobError
-from sgr.launch.slurm import Submission, submit
 from sgr.launch.snapshot import PACKAGE
 from sgr.launch.store import Job, JobStore
+from sgr.launch.submit import Submission, submit
 
-TESTS = Path(__file__).parent
 pytestmark = [
     pytest.mark.slurm,
+    pytest.mark.usefixtures("one_node", "importable"),
     pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_node() -> Iterator[None]:
-    """Start the machine's own test cluster for these tests if it is down; a real cluster is left as it is."""
-    if subprocess.run(["sinfo"], capture_output=True).returncode == 0:
-        yield
-        return
-    subprocess.run(["bash", str(TESTS / "slurm" / "up.sh")], check=True)
-    yield
-    subprocess.run(["bash", str(TESTS / "slurm" / "down.sh")], check=True)
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(TESTS))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(PACKAGE.parent)]))
-
-
 @pytest.fixture
 def cluster(tmp_path: Path) -> Cluster:
-    slurm = Slurm(time_minutes=30, memory_gb=1, cpus=1, gpus=0, setup=["export SETUP_LINE=ran"])
+    slurm = Slurm(time=30, memory_gb=1, cpus=1, gpus_per_job=0, setup=["export SETUP_LINE=ran"])
     return Cluster(executor="slurm", jobs=tmp_path / "jobs", slurm=slurm)
 
 
@@ -100,7 +82,7 @@ def test_cancelled_job_is_one_sentence_and_resumes(cluster: Cluster) -> None:
     with ThreadPoolExecutor() as pool:
         running = pool.submit(run, [job], cluster)
         eventually(lambda: (folder / "checkpoint.json").exists())
-        scancel(f"--name={squeue.job_name(folder)}")
+        scancel(squeue.active([folder])[folder].id)
         with pytest.raises(
             JobError, match=rf"job {job.key} \(fake_jobs:count\) ended as CANCELLED .* resumes"
         ):
@@ -124,7 +106,7 @@ def test_ctrl_c_leaves_the_job_and_the_next_run_attaches(cluster: Cluster) -> No
     stage.send_signal(signal.SIGINT)
     complaint = stage.communicate(timeout=20)[1]
     assert stage.returncode == 130 and "run on" in complaint and "Traceback" not in complaint
-    assert submit(job, cluster) == Submission("attached", read_json(folder / "slurm.json")["id"])
+    assert submit([job], cluster) == [Submission("attached", read_json(folder / "slurm.json")["id"])]
     # Even after a change of mind about the executor.
     run([job], cluster.model_copy(update={"executor": "inline"}))
     assert len(runs(folder)) == 1
@@ -133,7 +115,7 @@ def test_ctrl_c_leaves_the_job_and_the_next_run_attaches(cluster: Cluster) -> No
 def test_warned_job_is_requeued_and_resumes(cluster: Cluster) -> None:
     job = counting(iterations=30, pause=0.1)
     folder = JobStore(cluster.jobs).folder(job)
-    identity = submit(job, cluster).id
+    ((_, identity),) = submit([job], cluster)
     eventually(lambda: (folder / "checkpoint.json").exists())
     scancel("--signal=USR2", str(identity))
     eventually(lambda: squeue.active([folder])[folder].state.startswith("PENDING"))
@@ -158,7 +140,9 @@ def test_job_that_never_reaches_its_worker_shows_its_output(cluster: Cluster) ->
 
 def test_refusal_is_one_sentence(cluster: Cluster) -> None:
     slurm = cluster.slurm.model_copy(update={"partition": "nowhere"})
-    with pytest.raises(UserError, match=r"SLURM refused job .*invalid partition") as caught:
+    with pytest.raises(
+        UserError, match=r"`slurm.partition` is nowhere, but the partitions here are"
+    ) as caught:
         run([counting()], cluster.model_copy(update={"slurm": slurm}))
     assert len(str(caught.value).splitlines()) == 1
     run([counting()], cluster)
@@ -171,14 +155,12 @@ def test_missing_sbatch_is_one_sentence(cluster: Cluster, monkeypatch: pytest.Mo
 
 
 def test_dependent_job_waits_for_its_training(cluster: Cluster) -> None:
-    training, evaluation = (
-        counting(iterations=20, pause=0.1),
-        Job("fake_jobs:count", {"iterations": 1, "seed": 3}),
-    )
+    training = counting(iterations=20, pause=0.1)
+    evaluation = Job("fake_jobs:count", {"iterations": 1, "seed": 3}, after=(training,))
     with pytest.raises(UserError, match=r"must finish first"):
-        submit(evaluation, cluster, after=[training])
-    assert submit(training, cluster).state == "submitted"
-    assert submit(evaluation, cluster, after=[training]).state == "submitted"
+        submit([evaluation], cluster)
+    assert [made.state for made in submit([training], cluster)] == ["submitted"]
+    assert [made.state for made in submit([evaluation], cluster)] == ["submitted"]
     folder = JobStore(cluster.jobs).folder(evaluation)
     assert "Dependency" in squeue.active([folder])[folder].state
     run([training, evaluation], cluster)
@@ -189,8 +171,9 @@ def test_dependent_job_waits_for_its_training(cluster: Cluster) -> None:
 
 
 def test_dependent_job_does_not_outwait_a_failed_training(cluster: Cluster) -> None:
-    training, evaluation = Job("fake_jobs:fail", {"n": 2}), counting(seed=5)
-    submit(training, cluster)
-    submit(evaluation, cluster, after=[training])
+    training = Job("fake_jobs:fail", {"n": 2})
+    evaluation = Job("fake_jobs:count", {"iterations": 1, "seed": 5}, after=(training,))
+    _, (_, identity) = submit([training, evaluation], cluster)
+    assert identity is not None
     with pytest.raises(JobError, match=r"ended as CANCELLED"):
-        run([evaluation], cluster)
+        squeue.wait({JobStore(cluster.jobs).folder(evaluation): identity})

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
+import shlex
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from sgr.errors import UserError
 
@@ -21,21 +26,63 @@ ENVIRONMENT = {
 }
 
 
-class Slurm(BaseModel):
-    """What one job asks of SLURM."""
+# sbatch's own ways to say a time: M, M:S, H:M:S, D-H, D-H:M and D-H:M:S
+TIME = re.compile(
+    r"(?P<days>\d+)-(?P<hours>\d+)(:(?P<minutes>\d+))?(:(?P<seconds>\d+))?"
+    r"|((?P<h>\d+):(?=\d+:))?(?P<m>\d+)(:(?P<s>\d+))?"
+)
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+def minutes(time: Any) -> Any:
+    """A time of sbatch's --time as whole minutes, rounded up; anything but text is returned as it is."""
+    if not isinstance(time, str):
+        return time
+    match = TIME.fullmatch(time.strip())
+    if match is None:
+        raise ValueError("a time is minutes, HH:MM:SS or D-HH:MM:SS")
+    found = {name: int(number or 0) for name, number in match.groupdict().items()}
+    hours = 24 * found["days"] + found["hours"] + found["h"]
+    return 60 * hours + found["minutes"] + found["m"] + math.ceil((found["seconds"] + found["s"]) / 60)
+
+
+class Slurm(BaseModel):
+    """What one job asks of SLURM.
+
+    A training job has `processes` ranks over `nodes` nodes, one GPU each if it has GPUs; every other job has one
+    process, with one GPU if training has any.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     partition: str | None = None
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
     # SLURM may signal a job's end a minute early and submitit asks for 90 s more: shorter jobs get nowhere.
-    time_minutes: int = Field(default=24 * 60, ge=30)
+    time: Annotated[int, BeforeValidator(minutes), Field(ge=30)] = 24 * 60
     memory_gb: int = Field(default=16, ge=1)
     cpus: int = Field(default=4, ge=1)
-    gpus: int = Field(default=1, ge=0)
+    gpus_per_job: int = Field(default=1, ge=0)
+    processes: int = Field(default_factory=lambda given: max(1, given["gpus_per_job"]), ge=1)
+    nodes: int = Field(default=1, ge=1)
+    modules: list[str] = []
     setup: list[str] = []
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.gpus_per_job and self.processes != self.gpus_per_job:
+            raise ValueError(
+                f"processes = {self.processes} must be gpus_per_job = {self.gpus_per_job}, one a GPU: leave it out"
+            )
+        if self.processes % self.nodes:
+            shared = "gpus_per_job" if self.gpus_per_job else "processes"
+            raise ValueError(f"nodes = {self.nodes} must divide {shared} = {self.processes}")
+        return self
+
+    @property
+    def setup_lines(self) -> list[str]:
+        """Shell lines that run on the node before Python: modules, a missing one of which ends the job, then setup."""
+        return [*(f"module load {shlex.quote(module)} || exit 1" for module in self.modules), *self.setup]
 
 
 class Cluster(BaseModel):
@@ -48,7 +95,7 @@ class Cluster(BaseModel):
     weights: Path | None = None
     jobs: Path = Path("jobs")
     loader_workers: int | None = Field(default=None, ge=0)
-    max_jobs: int = Field(default=1, ge=1)
+    max_jobs: int | None = Field(default=None, ge=1)
     checkpoint_seconds: float = Field(default=120, ge=0)
     slurm: Slurm = Slurm()
 
@@ -102,9 +149,10 @@ def settings(root: Path | None = None) -> Cluster:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    # YAML 1.2: in 1.1, which PyYAML reads, 24:00:00 is the number 86400
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise UserError(f"cluster.yaml cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values or {}, dict):
         raise UserError("cluster.yaml must be a mapping of settings (see cluster.example.yaml)")
@@ -114,9 +162,14 @@ def _read(file: Path) -> dict[str, Any]:
 def _sentence(error: ValidationError, overrides: dict[str, str]) -> str:
     first = error.errors()[0]
     top, key = str(first["loc"][0]), ".".join(str(part) for part in first["loc"])
+    what = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        known = Slurm.model_fields if top == "slurm" else Cluster.model_fields
-        return f"cluster.yaml: unknown key `{key}`, the known ones are {', '.join(known)}"
+        known = list(Slurm.model_fields if top == "slurm" else Cluster.model_fields)
+        near = get_close_matches(str(first["loc"][-1]), known, n=1)
+        meant = f"did you mean `{near[0]}`? The" if near else "the"
+        return f"cluster.yaml: unknown key `{key}`, {meant} known ones are {', '.join(known)}"
     if top in overrides:
-        return f"{ENVIRONMENT[top]}={overrides[top]}: {first['msg']}"
-    return f"cluster.yaml: `{key}` is {first['input']!r}: {first['msg']}"
+        return f"{ENVIRONMENT[top]}={overrides[top]}: {what}"
+    if isinstance(first["input"], dict):
+        return f"cluster.yaml: `{key}`: {what}"
+    return f"cluster.yaml: `{key}` is {first['input']!r}: {what}"

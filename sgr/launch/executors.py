@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from sgr.launch import processes
 from sgr.launch.cluster import Cluster
-from sgr.launch.failure import interrupted
+from sgr.launch.failure import JobError, interrupted
 from sgr.launch.locks import is_running
 from sgr.launch.store import Job, JobStore
 
@@ -15,9 +17,10 @@ from sgr.launch.store import Job, JobStore
 def run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
     """Folders of the finished jobs, in order; artefacts leave them by `JobStore.take`.
 
-    On SLURM all jobs are submitted at once; `local` runs `max_jobs` side by side, `inline` one at a time. After
-    Ctrl-C the process exits with status 130: an inline job has stopped, the others run on. In each case the same
-    call attaches or resumes. Raises UserError if a job cannot start and JobError for the first that fails.
+    A job starts once those of its `after`, which are among `jobs` or have finished, are done. On SLURM all jobs are
+    submitted at once; `local` runs `max_jobs` side by side, `inline` one at a time. After Ctrl-C the process exits with
+    status 130: an inline job has stopped, the others run on. In each case the same call attaches or resumes. Raises
+    UserError if a job cannot start and JobError for the first that fails.
     """
     try:
         return _run(jobs, cluster)
@@ -27,12 +30,42 @@ def run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
         ) from None
 
 
+def here(jobs: Sequence[Job], cluster: Cluster) -> list[JobError]:
+    """Run the jobs on this machine, side by side, and return what failed; a failure stops only what waits for it.
+
+    Jobs that have finished or run elsewhere are left alone. With the executor `inline` the jobs end with this process
+    and resume later; with `local` they run on after Ctrl-C.
+    """
+    from sgr.launch.squeue import active
+
+    store = JobStore(cluster.jobs)
+    folders = {store.folder(job): job for job in jobs if not store.finished(job)}
+    queued = active(folders)
+    idle = [job for folder, job in folders.items() if folder not in queued and not is_running(folder)]
+    side_by_side = cluster.max_jobs or spare(max((job.threads or 1 for job in idle), default=1))
+    failed = []
+    try:
+        for error in processes.local(store, idle, side_by_side, outlive=cluster.executor == "local"):
+            print(f"error: {error}", file=sys.stderr)
+            failed.append(error)
+    except KeyboardInterrupt:
+        raise interrupted("stopped: run the command again, it resumes") from None
+    return failed
+
+
+def spare(threads: int) -> int:
+    """How many jobs of `threads` threads this machine runs side by side; one where they would share a GPU."""
+    if Path("/proc/driver/nvidia").exists():
+        return 1
+    return max(1, len(os.sched_getaffinity(0)) // threads)
+
+
 def _run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
     store = JobStore(cluster.jobs)
     while unfinished := [job for job in jobs if not store.finished(job)]:
         if _wait_for_slurm(unfinished, cluster):
             continue
-        job = unfinished[0]
+        job = next(job for job in unfinished if store.ready(job))
         folder = store.folder(job)
         if is_running(folder):
             processes.attach(folder)
@@ -40,7 +73,8 @@ def _run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
             processes.inline(store, job)
         elif cluster.executor == "local":
             idle = [job for job in unfinished if not is_running(store.folder(job))]
-            processes.local(store, idle, cluster.max_jobs)
+            for error in processes.local(store, idle, cluster.max_jobs or 1):
+                raise error
     return [store.folder(job) for job in jobs]
 
 
@@ -49,10 +83,11 @@ def _wait_for_slurm(jobs: list[Job], cluster: Cluster) -> bool:
     folders = [JobStore(cluster.jobs).folder(job) for job in jobs]
     if cluster.executor != "slurm" and not any((folder / "slurm.json").exists() for folder in folders):
         return False
-    from sgr.launch import slurm, squeue
+    from sgr.launch import squeue
+    from sgr.launch.submit import submit
 
     if cluster.executor == "slurm":
-        ids = [slurm.submit(job, cluster).id for job in jobs]
+        ids = [submission.id for submission in submit(jobs, cluster)]
         queue = {folder: identity for folder, identity in zip(folders, ids, strict=True) if identity}
     else:
         queue = {folder: found.id for folder, found in squeue.active(folders).items()}

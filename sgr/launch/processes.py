@@ -7,15 +7,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from sgr.launch.cluster import main_root
-from sgr.launch.failure import failure, interrupted
+from sgr.launch.failure import JobError, failure, interrupted
 from sgr.launch.locks import is_running
 from sgr.launch.progress import last_line, progress
 from sgr.launch.provenance import launched
-from sgr.launch.snapshot import environment, snapshot
+from sgr.launch.snapshot import check_code, environment, snapshot
 from sgr.launch.store import Job, JobStore, is_finished
 from sgr.launch.worker import work
 
@@ -24,6 +24,7 @@ POLL_SECONDS = 0.2
 
 def inline(store: JobStore, job: Job) -> None:
     """Run the job in this process. Raises JobError if it fails; Ctrl-C ends it."""
+    check_code([job])
     folder = store.prepare(job, launched("inline", code=None))
     try:
         work(folder)
@@ -31,30 +32,48 @@ def inline(store: JobStore, job: Job) -> None:
         raise failure(folder, f"stopped: {error}") from error
 
 
-def local(store: JobStore, jobs: Sequence[Job], at_once: int) -> None:
-    """Run each job in a session of its own, which outlives this one, `at_once` side by side.
+def local(store: JobStore, jobs: Sequence[Job], at_once: int, outlive: bool = True) -> Iterator[JobError]:
+    """Run each job in a process of its own, `at_once` side by side, once those of its `after` have finished.
 
-    Raises JobError for the first that fails; the others run on.
+    Yields the error of each job that fails, when it does; what waits for it is not started.
+
+    Args:
+        outlive: whether the processes run on when this one, or its interest, ends; else they end with it.
     """
     waiting, running = list(jobs), dict[Path, subprocess.Popen[bytes]]()
     try:
         with progress() as show:
-            while waiting or running:
-                while waiting and len(running) < at_once:
-                    job = waiting.pop(0)
+            while True:
+                while len(running) < at_once and (job := next(filter(store.ready, waiting), None)):
+                    waiting.remove(job)
                     running[store.folder(job)] = _start(store, job)
+                if not running:
+                    return
                 time.sleep(POLL_SECONDS)
-                show(" | ".join(_newest(folder) for folder in running))
+                ended = len(jobs) - len(waiting) - len(running)
+                show(" | ".join([f"{ended} of {len(jobs)} jobs ended", *map(_newest, running)]))
                 for folder in [folder for folder, process in running.items() if process.poll() is not None]:
                     status = running.pop(folder).returncode
                     if not is_finished(folder):
-                        raise failure(folder, _ending(status))
+                        yield failure(folder, _ending(status))
     except KeyboardInterrupt:
-        raise _runs_on(list(running)) from None
+        if outlive:
+            raise _runs_on(list(running)) from None
+        raise
+    finally:
+        if not outlive:
+            _end(running.values())
+
+
+def _end(running: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in running:
+        process.terminate()
+    for process in running:
+        process.wait()
 
 
 def _start(store: JobStore, job: Job) -> subprocess.Popen[bytes]:
-    code = snapshot(store.root)
+    code = snapshot(store.root, [job])
     folder = store.prepare(job, launched("local", code))
     with open(folder / "log.txt", "ab") as log:
         return subprocess.Popen(

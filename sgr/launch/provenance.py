@@ -63,7 +63,8 @@ def provenance(folder: Path, started: str, seconds: float) -> dict[str, Any]:
         "versions": _versions(),
     }
     if record["executor"] == "slurm":
-        record["slurm_job"] = os.environ.get("SLURM_JOB_ID")
+        array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+        record["slurm_job"] = f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID")
     measured = folder / "measured.json"
     return record | (read_json(measured) if measured.exists() else {})
 

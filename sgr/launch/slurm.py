@@ -1,40 +1,29 @@
-"""Submit jobs to SLURM through submitit."""
+"""Hand an array of jobs to SLURM through submitit."""
 
 from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
-from collections.abc import Sequence
+import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from sgr.errors import UserError
 from sgr.files import write_json
+from sgr.launch.arrays import Array
 from sgr.launch.cluster import Cluster, main_root
-from sgr.launch.locks import is_running, locked
-from sgr.launch.provenance import launched, now
+from sgr.launch.provenance import now
 from sgr.launch.ranks import run, tell_from_submitit
-from sgr.launch.snapshot import environment, snapshot
-from sgr.launch.squeue import active, complaint, job_name
-from sgr.launch.store import Job, JobStore, is_finished
+from sgr.launch.snapshot import environment
+from sgr.launch.squeue import complaint, submission_folder
+from sgr.launch.store import JobStore
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
 
 # A resumed job goes on from its checkpoint, so reaching the time limit is no failure.
 MAX_TIMEOUTS = 100
-
-
-class Submission(NamedTuple):
-    """What `submit` found or did: `finished`, `attached` (it was queued or running) or `submitted`.
-
-    id: the SLURM job; None if it has finished or runs outside SLURM.
-    """
-
-    state: str
-    id: str | None
 
 
 class Work:
@@ -56,73 +45,87 @@ class Work:
         return DelayedSubmission(self)
 
 
-def submit(job: Job, cluster: Cluster, after: Sequence[Job] = ()) -> Submission:
-    """Submit a job unless it has finished, is queued or runs; it starts once those of `after` finished.
+def sbatch(store: JobStore, array: Array, cluster: Cluster, code: Path) -> dict[str, str]:
+    """Submit the array and return the SLURM id of each job, by key.
 
-    Raises UserError without sbatch, if it refuses, or if a job of `after` is neither finished nor queued.
+    First slurm.json of each job says what is about to be submitted: a SLURM name that no other submission has, and the
+    job's index. So a job is found in the queue also if this process dies before it learns the id. Raises UserError if
+    SLURM refuses.
     """
-    store = JobStore(cluster.jobs)
-    folder = store.folder(job)
-    if shutil.which("sbatch") is None:
-        raise UserError(
-            "the executor is slurm, but there is no sbatch on PATH: set `executor` in cluster.yaml"
-        )
-    with locked(folder, "submit.lock"):
-        if is_finished(folder):
-            return Submission("finished", None)
-        if found := active([folder]).get(folder):
-            return Submission("attached", found.id)
-        if is_running(folder):
-            return Submission("attached", None)
-        dependency = _dependency(store, after)
-        code = snapshot(store.root)
-        store.prepare(job, launched("slurm", code))
-        identity = _sbatch(folder, job, cluster, code, dependency)
-        write_json(folder / "slurm.json", {"id": identity, "submitted": now()})
-    return Submission("submitted", identity)
-
-
-def _dependency(store: JobStore, after: Sequence[Job]) -> str | None:
-    unfinished = [store.folder(job) for job in after if not store.finished(job)]
-    queued = active(unfinished)
-    for folder in unfinished:
-        if folder not in queued and not is_finished(folder):
-            raise UserError(
-                f"job {folder.name} must finish first, and it is neither finished nor queued: submit it first"
-            )
-    return ":".join(["afterok", *(found.id for found in queued.values())]) if queued else None
-
-
-def _sbatch(folder: Path, job: Job, cluster: Cluster, code: Path, dependency: str | None) -> str:
     import submitit
+    from submitit.core.utils import DelayedSubmission
 
-    asked = cluster.slurm
-    exports = environment(code, job.threads)
-    parameters: dict[str, Any] = {
-        "job_name": job_name(folder),
-        "comment": job.kind,
-        "partition": asked.partition,
-        "account": asked.account,
-        "qos": asked.qos,
-        "constraint": asked.constraint,
-        "time": asked.time_minutes,
-        "mem": f"{asked.memory_gb}GB",
-        "cpus_per_task": asked.cpus,
-        "gpus_per_node": asked.gpus or None,
-        "ntasks_per_node": 1,
-        "stderr_to_stdout": True,
-        "dependency": dependency,
-        "setup": [*asked.setup, *(f"export {name}={shlex.quote(value)}" for name, value in exports.items())],
-        # kill-on-invalid-dep: a job whose training failed would else wait in the queue for ever.
-        "additional_parameters": {"chdir": str(main_root()), "requeue": True, "kill-on-invalid-dep": "yes"},
-    }
+    name = f"sgr-{uuid.uuid4().hex[:16]}"
+    here = submission_folder(store.root, name)
+    here.mkdir(parents=True)
+    work = [Work(store.folder(job)) for job in array.jobs]
+    records: list[dict[str, Any]] = []
+    for index, one in enumerate(work):
+        element = index if len(work) > 1 else None
+        records.append({"key": one.folder.name, "submission": name, "index": element, "submitted": now()})
+        delayed = DelayedSubmission(one)
+        delayed.set_timeout(cluster.slurm.time, MAX_TIMEOUTS)
+        delayed.dump(here / f"{index}.pkl")
+        write_json(one.folder / "slurm.json", {**records[-1], "id": None})
     try:
-        executor = submitit.SlurmExecutor(folder / "submitit", max_num_timeout=MAX_TIMEOUTS)
-        executor.update_parameters(**{name: value for name, value in parameters.items() if value is not None})
-        return str(executor.submit(Work(folder)).job_id)
+        executor = submitit.SlurmExecutor(here, max_num_timeout=MAX_TIMEOUTS)
+        executor.update_parameters(**_parameters(name, array, cluster, code, here))
+        with executor.batch():
+            submitted = [executor.submit(one) for one in work]
+        ids = [str(job.job_id) for job in submitted]
     except (
         submitit.core.utils.FailedJobError,
         submitit.core.utils.FailedSubmissionError,
         RuntimeError,
     ) as error:
-        raise UserError(f"SLURM refused job {folder.name} ({job.kind}): {complaint(str(error))}") from None
+        for one in work:
+            (one.folder / "slurm.json").unlink()
+        first = array.jobs[0]
+        which = f"job {first.key}" if len(work) == 1 else f"{len(work)} jobs, of which {first.key} is one"
+        raise UserError(f"SLURM refused {which} ({first.kind}): {complaint(str(error))}") from None
+    for one, record, identity in zip(work, records, ids, strict=True):
+        write_json(one.folder / "slurm.json", {**record, "id": identity})
+    return {one.folder.name: identity for one, identity in zip(work, ids, strict=True)}
+
+
+def _parameters(name: str, array: Array, cluster: Cluster, code: Path, here: Path) -> dict[str, Any]:
+    asked, first = cluster.slurm, array.jobs[0]
+    training = first.kind in ("train", "transfer")
+    nodes, processes = (asked.nodes, asked.processes) if training else (1, 1)
+    gpus = asked.gpus_per_job if training else min(1, asked.gpus_per_job)
+    exports = environment(code, first.threads)
+    parameters: dict[str, Any] = {
+        "job_name": name,
+        "comment": first.kind,
+        "partition": asked.partition,
+        "account": asked.account,
+        "qos": asked.qos,
+        "constraint": asked.constraint,
+        "time": asked.time,
+        "mem": f"{asked.memory_gb}GB",
+        "cpus_per_task": asked.cpus,
+        "nodes": nodes,
+        "ntasks_per_node": processes // nodes,
+        "gpus_per_node": gpus // nodes or None,
+        "array_parallelism": cluster.max_jobs or len(array.jobs),
+        "stderr_to_stdout": True,
+        "dependency": array.dependency,
+        "setup": [
+            *asked.setup_lines,
+            *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+            *_own_pickle(here),
+        ],
+        # kill-on-invalid-dep: a job whose training failed would else wait in the queue for ever.
+        "additional_parameters": {"chdir": str(main_root()), "requeue": True, "kill-on-invalid-dep": "yes"},
+    }
+    return {key: value for key, value in parameters.items() if value is not None}
+
+
+def _own_pickle(here: Path) -> list[str]:
+    """Shell lines with which a job finds its work also if the submitter died before submitit named it after the job."""
+    job = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+    return [
+        f"here={shlex.quote(str(here))}",
+        f'test -e "$here/{job}_submitted.pkl" ||'
+        f' cp "$here/${{SLURM_ARRAY_TASK_ID:-0}}.pkl" "$here/{job}_submitted.pkl"',
+    ]

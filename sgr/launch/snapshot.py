@@ -6,13 +6,41 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sgr.errors import UserError
+from sgr.files import sha256_file
+
+if TYPE_CHECKING:
+    from sgr.launch.store import Job
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def snapshot(store: Path) -> Path:
-    """Folder `<store>/code/<hash of the content>` with the package as it is now; jobs share it."""
+def snapshot(store: Path, jobs: Iterable[Job] = ()) -> Path:
+    """Folder `<store>/code/<hash of the content>` with the package as it is now; jobs share it.
+
+    Raises UserError if that is not the code which the content keys of `jobs` were made from.
+    """
+    folder = _copy(store)
+    check_code(jobs, folder)
+    return folder
+
+
+def check_code(jobs: Iterable[Job], root: Path = PACKAGE.parent) -> None:
+    """Compare each source file that a job's plan names with the file below `root`.
+
+    Raises UserError naming the first that is another: a result would be kept under the key of other code.
+    """
+    planned = {file for job in jobs for file in job.spec.get("plan", {}).get("code", {}).items()}
+    for path, digest in sorted(planned):
+        if not (root / path).is_file() or not sha256_file(root / path).startswith(digest):
+            raise UserError(f"{path} changed since the plan was made: run dvc repro plan, then this again")
+
+
+def _copy(store: Path) -> Path:
     files = {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in _sources()}
     digest = hashlib.sha256()
     for name, content in files.items():

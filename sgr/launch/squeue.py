@@ -1,7 +1,8 @@
 """Follow jobs in SLURM's queue.
 
-A job's SLURM name holds its content key, so any process that can ask squeue finds it again, also after job
-ids were reused, and without SLURM's accounting. Whether it has finished is for its done.json to say.
+The SLURM name of a submission is unique and stands in slurm.json of its jobs, so any process that can ask squeue finds
+them again, without SLURM's accounting; an id alone is never trusted, since SLURM may give it to another job. Whether a
+job has finished is for its done.json to say.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sgr.errors import UserError
+from sgr.files import read_json
 from sgr.launch.failure import failure, interrupted
 from sgr.launch.progress import last_line, progress
 from sgr.launch.store import is_finished
@@ -32,15 +34,25 @@ class Queued(NamedTuple):
 
 def active(folders: Iterable[Path]) -> dict[Path, Queued]:
     """Those of the job folders that SLURM holds. Raises UserError if squeue does not answer."""
-    names = {job_name(folder): folder for folder in folders}
-    if not names or shutil.which("squeue") is None:
+    asked: dict[tuple[str, int | None], tuple[Path, str | None]] = {}
+    for folder in folders:
+        record = read_json(folder / "slurm.json") if (folder / "slurm.json").exists() else {}
+        # a folder that was copied from another job's tells of that job
+        if record.get("key") == folder.name:
+            asked[record["submission"], record["index"]] = folder, record["id"]
+    if not asked or shutil.which("squeue") is None:
         return {}
-    listed = ask("squeue", "--noheader", f"--name={','.join(names)}", "--format=%A|%T|%r|%j")
+    names = ",".join(sorted({name for name, _ in asked}))
+    listed = ask("squeue", "--noheader", "--array", f"--name={names}", "--format=%F|%K|%T|%r|%j")
     found = {}
     for line in listed.splitlines():
-        identity, state, reason, name = line.split("|", 3)
-        if name in names:
-            found[names[name]] = Queued(identity, f"{state} ({reason})" if state == "PENDING" else state)
+        array, index, state, reason, name = line.split("|", 4)
+        element = int(index) if index.isdigit() else None
+        identity = array if element is None else f"{array}_{element}"
+        if (name, element) in asked:
+            folder, recorded = asked[name, element]
+            if recorded in (None, identity):
+                found[folder] = Queued(identity, f"{state} ({reason})" if state == "PENDING" else state)
     return found
 
 
@@ -86,8 +98,7 @@ def _settle(folder: Path, identity: str) -> None:
     deadline = time.monotonic() + (SETTLE_SECONDS if state in ("COMPLETED", "FAILED") else 0)
     while not is_finished(folder):
         if (folder / "failed.json").exists() or time.monotonic() >= deadline:
-            log = folder / "submitit" / f"{identity}_0_log.out"
-            raise failure(folder, f"ended as {state} in SLURM job {identity}", log)
+            raise failure(folder, f"ended as {state} in SLURM job {identity}", output(folder))
         time.sleep(0.5)
 
 
@@ -101,9 +112,15 @@ def _end_state(identity: str) -> str:
     )
 
 
-def job_name(folder: Path) -> str:
-    """The SLURM name of the job in `folder`."""
-    return f"sgr-{folder.name}"
+def submission_folder(store: Path, submission: str) -> Path:
+    """Where submitit keeps the script, pickles and output of the jobs that were submitted under a name."""
+    return store / "submissions" / submission
+
+
+def output(folder: Path) -> Path:
+    """The file of what a job, the last that slurm.json of its folder tells of, printed under SLURM."""
+    record = read_json(folder / "slurm.json")
+    return submission_folder(folder.parent, record["submission"]) / f"{record['id']}_0_log.out"
 
 
 def complaint(output: str) -> str:

@@ -21,11 +21,13 @@ class Job:
     kind: `train`, `evaluate`, `semantics`, or `module:function`.
     spec: JSON value that decides the result; with `kind` it is the content key.
     where: JSON value of paths and worker counts; it never changes a result and is no part of the key.
+    after: jobs that must have finished first, whose results `where` names and `spec` knows by their keys.
     """
 
     kind: str
     spec: dict[str, Any]
     where: dict[str, Any] = field(default_factory=dict)
+    after: tuple[Job, ...] = ()
 
     @property
     def key(self) -> str:
@@ -58,8 +60,20 @@ class JobStore:
         return self.root / job.key
 
     def finished(self, job: Job) -> bool:
-        """Whether the job's artefacts are there and whole; see `is_finished`."""
-        return is_finished(self.folder(job))
+        """Whether the job's artefacts are there and whole; see `is_finished`.
+
+        Raises UserError too if they are those of another job.
+        """
+        folder = self.folder(job)
+        if not is_finished(folder):
+            return False
+        if (held := Job.load(folder).key) != job.key:
+            raise UserError(f"{folder} holds the result of job {held}: delete this folder to run {job.key}")
+        return True
+
+    def ready(self, job: Job) -> bool:
+        """Whether the jobs that must finish first have finished."""
+        return all(self.finished(first) for first in job.after)
 
     def prepare(self, job: Job, launch: dict[str, Any]) -> Path:
         """Write what a worker reads (job.json, where.json, launch.json); earlier failures are forgotten."""
@@ -77,7 +91,7 @@ class JobStore:
         Raises UserError if the job is not finished, has no such artefact, or an artefact was changed.
         """
         folder = self.folder(job)
-        if not is_finished(folder):
+        if not self.finished(job):
             raise UserError(f"job {job.key} ({job.kind}) has not finished")
         recorded = read_json(folder / "done.json")
         taken = []
