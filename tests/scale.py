@@ -9,15 +9,14 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import multiprocessing
 import os
 import random
 import resource
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 from unittest import mock
@@ -126,17 +125,19 @@ class Step(NamedTuple):
     imports: tuple[str, ...] = ("sgr.data.extract", "sgr.data.coco", "sgr.data.cocostuff10k", "scipy.io")
 
 
+# torch imports the last one as the job sets it up
+EVALUATION = ("sgr.evaluation.evaluate", "scipy.io", "torch._inductor")
 STEPS = (
     Step("decoding images and label maps", decode_samples),
     Step("manifest", labelled_manifest, "decoding images and label maps"),
     Step("decoding label maps", decode_labels),
-    Step("components", components, "decoding label maps"),
-    Step("evaluation", evaluation, "decoding images and label maps", ("sgr.evaluation.evaluate", "scipy.io")),
+    Step("components", components, "decoding images and label maps"),
+    Step("evaluation", evaluation, "decoding images and label maps", EVALUATION),
     Step("decoding images of MS-COCO", decode_coco),
     Step("manifest of MS-COCO", coco_manifest, "decoding images of MS-COCO"),
     Step("masks of MS-COCO, one process", annotations, imports=("sgr.data.coco", "pycocotools.mask")),
 )
-LARGE_STEPS = (STEPS[2], Step("manifest", labelled_manifest), STEPS[3])
+LARGE_STEPS = STEPS[:4]
 FULL_STEPS = (
     Step("annotations of train2017", full_annotations, imports=("sgr.data.coco",)),
     Step("the same by pycocotools", full_pycocotools, imports=("pycocotools.coco",)),
@@ -172,20 +173,22 @@ def manifest(folder: Path, name: str) -> None:
 
 def measured(step: Step, folder: Path, images: int) -> dict[str, object]:
     """One row of the table: seconds, CPU seconds, and peak MB of the process and of its workers together."""
-    ours, its = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=timed, args=(step, folder, its))
-    process.start()
-    its.close()
+    command = [sys.executable, "-m", "tests.scale", "--step", step.title, "--folder", str(folder)]
     workers = 0
-    while not ours.poll(0.02):
-        workers = max(workers, resident(process.pid))
-    row = {"step": step.title, "images": images, **ours.recv()}
-    process.join()
+    quiet = os.environ | {"TQDM_DISABLE": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=quiet, text=True) as process:
+        while process.poll() is None:
+            workers = max(workers, resident(process.pid))
+            time.sleep(0.02)
+        assert process.stdout is not None and process.returncode == 0, f"{step.title} failed"
+        row = json.loads(process.stdout.read().splitlines()[-1])
+    row |= {"step": step.title, "images": images, "workers": workers / 2**20}
     print(f"{step.title:34} {images:7} images {row['seconds']:7.1f} s {row['cpu']:7.1f} s CPU", flush=True)
-    return row | {"workers": workers / 2**20}
+    return row
 
 
-def timed(step: Step, folder: Path, results: Connection) -> None:
+def timed(step: Step, folder: Path) -> dict[str, float]:
+    """Of one step, in this process, which does nothing else."""
     for module in step.imports:
         importlib.import_module(module)
     began, before = time.monotonic(), cpu_seconds()
@@ -193,7 +196,7 @@ def timed(step: Step, folder: Path, results: Connection) -> None:
     seconds, cpu = time.monotonic() - began, cpu_seconds() - before
     # not ru_maxrss, which a process inherits from the one that started it
     status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    results.send({"seconds": seconds, "cpu": cpu, "process": int(status["VmHWM"].split()[0]) / 2**10})
+    return {"seconds": seconds, "cpu": cpu, "process": int(status["VmHWM"].split()[0]) / 2**10}
 
 
 def cpu_seconds() -> float:
@@ -202,7 +205,7 @@ def cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def resident(process: int | None) -> int:
+def resident(process: int) -> int:
     """Bytes that the workers of a process hold, those that they share counted for each."""
     total = 0
     try:
@@ -256,7 +259,7 @@ def measure(folder: Path, sizes: Sequence[int]) -> pd.DataFrame:
     with tempfile.TemporaryDirectory(dir=folder) as name:
         generate(LABELLED, Path(name) / LABELLED, {"train": LARGE - 8, "test": 8}, LARGE_PIXELS, 0)
         large = [measured(step, Path(name), LARGE) for step in LARGE_STEPS]
-        rows += [row | {"step": f"{row['step']}, 480 x 640"} for row in large if row["step"] != "manifest"]
+        rows += [row | {"step": f"{row['step']}, 480 x 640"} for row in large]
     with tempfile.TemporaryDirectory(dir=folder) as name:
         write_full_size(Path(name))
         rows += [measured(step, Path(name), FULL[0]) for step in FULL_STEPS]
@@ -270,7 +273,7 @@ def markdown(frame: pd.DataFrame, commit: str) -> str:
     """docs/scale.md."""
     cpu = {(row.step, row.images): row.cpu for row in frame.itertuples()}
     against = {step.title: step.against for step in STEPS if step.against}
-    against["components, 480 x 640"] = "decoding label maps, 480 x 640"
+    against |= {f"{step}, 480 x 640": f"{decoding}, 480 x 640" for step, decoding in against.items()}
     lines = []
     for row in frame.itertuples():
         decoding = cpu.get((against.get(row.step), row.images))
@@ -293,10 +296,12 @@ def markdown(frame: pd.DataFrame, commit: str) -> str:
 
 Made by `python -m tests.scale` at commit {commit}, on {os.cpu_count()} cores that had other work as well: seconds and
 images/s suffer from that, CPU time hardly. Generated images of {PIXELS[0]} x {PIXELS[1]} pixels, up to a quarter more
-a side; the last lines have label maps of 480 x 640, and an annotation file as large as that of train2017
-({FULL[0]:,} images, {FULL[1]:,} annotations). *CPU ÷ decoding* compares with plain decoding of the same files by the
-same workers. *evaluation* is the job with a network that costs nothing; 500 MB of its memory are torch. Memory is the
-peak, of the process itself and of its workers together (what they share counts for each).
+a side; the last lines have images of 480 x 640, and an annotation file as large as that of train2017
+({FULL[0]:,} images, {FULL[1]:,} annotations). *CPU ÷ decoding* compares with plain decoding of the same samples by the
+same workers: of images and label maps, as training reads them, though components need the label maps alone.
+*evaluation* is the job with a network that costs nothing: what is left is mostly the way from the loader's processes,
+and 700 MB of its memory are libraries. Memory is the peak, of the process itself and of its workers together (what they
+share counts for each).
 
 ![CPU time and memory against the number of images](scale.png)
 
@@ -330,11 +335,13 @@ def draw(frame: pd.DataFrame, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES, help="numbers of images")
-    parser.add_argument(
-        "--folder", type=Path, help="for the generated data: some 300 MB, and 600 for a while"
-    )
+    parser.add_argument("--folder", type=Path, help="for the generated data, some 600 MB")
     parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--step", help="measure one step on the data of --folder")
     arguments = parser.parse_args()
+    if arguments.step:
+        (step,) = (step for step in (*STEPS, *FULL_STEPS) if step.title == arguments.step)
+        return print(json.dumps(timed(step, arguments.folder)))
     git = ["git", "describe", "--always", "--dirty", "--abbrev=10", "--exclude=*"]
     commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
     frame = measure(arguments.folder, arguments.sizes)
