@@ -23,6 +23,7 @@ from sgr.detection.job import collate, steps, transfer
 from sgr.detection.samples import EvaluationImages, TrainingImages, nearest, scaled, target
 from sgr.models import build as build_segmentation
 from tests import tiny_row, tiny_transfer
+from tests.learn_detection import average_precision_after
 
 SIZES = [(64, 96), (60, 70)]
 IDENTITIES = {
@@ -404,3 +405,9 @@ def test_evaluation_images_are_all_of_them(where: dict[str, Any]) -> None:
     assert min(chosen[0]["image"].shape[1:]) == 56
     assert chosen[0]["size"] == (annotations.images[0].height, annotations.images[0].width)
     assert len(CLASSES) == 80 and np.prod(chosen[0]["size"]) > 0
+
+
+def test_learns_a_few_images_by_heart(where: dict[str, Any], tmp_path: Path) -> None:
+    found = average_precision_after(Path(where["data"]), "train2017", 80, 96, tmp_path)
+    print(found)
+    assert (found["box_ap50"] or 0) > 15 and (found["mask_ap50"] or 0) > 10
