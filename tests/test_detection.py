@@ -407,7 +407,9 @@ def test_evaluation_images_are_all_of_them(where: dict[str, Any]) -> None:
     assert len(CLASSES) == 80 and np.prod(chosen[0]["size"]) > 0
 
 
-def test_learns_a_few_images_by_heart(where: dict[str, Any], tmp_path: Path) -> None:
-    found = average_precision_after(Path(where["data"]), "train2017", 80, 96, tmp_path)
+def test_learns_a_few_images_by_heart(tmp_path: Path) -> None:
+    """Four images, an AP that takes a network in which all parts learn; 150 iterations reach 50 and 33."""
+    tiny_transfer.make(tmp_path, train=4)
+    found = average_precision_after(tmp_path / "coco", "train2017", 100, 96, tmp_path)
     print(found)
-    assert (found["box_ap50"] or 0) > 15 and (found["mask_ap50"] or 0) > 10
+    assert (found["box_ap"] or 0) > 15 and (found["mask_ap"] or 0) > 8

@@ -166,8 +166,7 @@ EDITS: dict[str, Any] = {
     "sgr/detection/network.py": lambda stage, row: of_table3(stage),
     "sgr/detection/average_precision.py": lambda stage, row: stage == "detect",
     "sgr/evaluation/miou.py": lambda stage, row: stage == "evaluate",
-    # which of the generated instances are crowds is said there, and MS-COCO's file reads it
-    "sgr/data/painter.py": lambda stage, row: stage == "download" or of_table3(stage),
+    "sgr/data/painter.py": lambda stage, row: stage == "download",
 }
 
 
