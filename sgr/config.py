@@ -166,6 +166,62 @@ class Detection(Section):
     evaluate: str
 
 
+class DetectorTraining(Section):
+    """Fine-tuning by SGD; the rate is divided by 10 at each milestone."""
+
+    iterations: Positive
+    batch_size: Positive
+    accumulate: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    head_multiplier: Annotated[float, Field(gt=0)]
+    momentum: Share
+    weight_decay: Weight
+    warmup: Annotated[int, Field(ge=0)]
+    milestones: tuple[Positive, ...]
+    gradient_clip: Weight
+    channels_last: bool
+    log_every: Positive
+
+    @model_validator(mode="after")
+    def _numbers_fit(self) -> DetectorTraining:
+        if self.batch_size % self.accumulate:
+            raise ValueError(
+                f"batch_size = {self.batch_size} must be a multiple of accumulate = {self.accumulate}"
+            )
+        if list(self.milestones) != sorted({*self.milestones} & {*range(self.iterations)}):
+            raise ValueError(
+                f"milestones = {list(self.milestones)} must rise and lie below iterations = {self.iterations}"
+            )
+        return self
+
+
+class Detector(Section):
+    """Mask R-CNN C4 of a profile; sides in pixels.
+
+    Training draws the shorter side of an image from `min_sizes`, evaluation takes the last.
+    """
+
+    min_sizes: Values
+    max_size: Positive
+    anchors: Values
+    proposals: Positive
+    boxes: Positive
+    training: DetectorTraining
+
+
+class Transfer(Section):
+    """A row of Table 3, by the output of the stage that it starts from: `weights/<backbone>` or `train/<row>`."""
+
+    start: Annotated[str, Field(pattern=r"^(weights|train)/[^/]+$")]
+    seeds: Seeds | None = None
+
+    @property
+    def trained(self) -> str | None:
+        """The row whose network it starts from; None for a backbone's weights."""
+        stage, _, name = self.start.partition("/")
+        return name if stage == "train" else None
+
+
 class Images(Section):
     """Generated images of the training split, and of each other split."""
 
@@ -210,6 +266,7 @@ class Profile(Section):
     sweep: Grid
     overhead_repeats: Positive
     training: Training
+    detection: Detector
     datasets: dict[str, Training] = {}
 
     @model_validator(mode="after")
@@ -281,6 +338,7 @@ class Params(Section):
     datasets: dict[str, Dataset]
     profiles: dict[str, Profile]
     rows: dict[str, Row]
+    transfer: dict[str, Transfer]
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
@@ -301,7 +359,29 @@ class Params(Section):
                     raise ValueError(
                         f"profiles.{profile_name}.backbones: {name!r} is none of {', '.join(RECIPES)}"
                     )
+        for name, transfer in self.transfer.items():
+            self._starts_from_a_convolutional_backbone(name, transfer)
         return self
+
+    def _starts_from_a_convolutional_backbone(self, name: str, transfer: Transfer) -> None:
+        if transfer.trained is not None and transfer.trained not in self.rows:
+            raise ValueError(f"transfer {name}: start: there is no row {transfer.trained!r}")
+        backbone = self.backbone(transfer)
+        known = sorted({row.backbone for row in self.rows.values()})
+        if backbone not in known:
+            raise ValueError(f"transfer {name}: start: backbone {backbone!r} is none of {', '.join(known)}")
+        for profile_name, profile in self.profiles.items():
+            used = profile.backbones.get(backbone, backbone)
+            if RECIPES[used].module != "convolutional":
+                raise ValueError(
+                    f"transfer {name}: Mask R-CNN C4 needs a ResNet or an EfficientNet, not {used!r}, which is "
+                    f"{backbone!r} in profile {profile_name}"
+                )
+
+    def backbone(self, transfer: Transfer) -> str:
+        """The backbone of a transfer row, as the rows of the paper call it."""
+        trained = transfer.trained
+        return transfer.start.partition("/")[2] if trained is None else self.rows[trained].backbone
 
     @property
     def chosen(self) -> Profile:

@@ -33,8 +33,9 @@ LIBRARIES = (
     "connected-components-3d",
     "safetensors",
 )
-# and those that can change a mask or a box of MS-COCO
+# and those that can change a mask or a box of MS-COCO, or what it counts for
 COCO_LIBRARIES = ("pycocotools", "contourpy")
+AP_LIBRARIES = (*COCO_LIBRARIES, "faster-coco-eval")
 
 # Of the section sgr, what `sgr.SGR` takes; the rest belongs to the loss.
 COMPONENT_ARGUMENTS = (
@@ -56,6 +57,8 @@ ROOTS = {
     "train": ["sgr.training.job"],
     "evaluate": ["sgr.evaluation.evaluate"],
     "semantics": ["sgr.evaluation.semantics"],
+    "transfer": ["sgr.detection.job"],
+    "detect": ["sgr.detection.evaluate"],
     "overhead": ["sgr.overhead", "sgr.losses"],
     "component_statistics": ["sgr.component_statistics"],
 }
@@ -111,6 +114,10 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
         found[f"weights/{name}"] = entry("weights", made_by, backbone=used, pretrained=profile.pretrained)
     for name in params.rows:
         found |= {f"{stage}/{name}": made for stage, made in row_entries(params, name, entry).items()}
+    also = pinned(root / "requirements.txt", AP_LIBRARIES)
+    for name in params.transfer:
+        for stage, made in transfer_entries(params, name, entry).items():
+            found[f"{stage}/{name}"] = made | {"libraries": libraries | also}
     found[f"sweep/{params.sweep.dataset}"] = sweep_entry(params, entry)
     found["overhead/all"] = overhead_entry(params, entry)
     return found
@@ -168,6 +175,46 @@ def row_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[
         shown = {"split": dataset.semantics, "examples": profile.examples}
         found["semantics"] = entry("semantics", parts, **common, **seen, **shown)
     return found
+
+
+def transfer_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[str, Entry]:
+    """The entries of a row of Table 3: fine-tuning, and its evaluation."""
+    row, profile, detection = params.transfer[name], params.chosen, params.detection
+    backbone = params.backbone(row)
+    trained = resolve_network(params, row.trained) if row.trained else None
+    network = {
+        "backbone": profile.backbones.get(backbone, backbone),
+        "component": trained["component"] if trained else None,
+        **profile.detection.model_dump(mode="json", include={"anchors", "proposals", "boxes"}),
+    }
+    seeds_of_start = (params.rows[row.trained].seeds if row.trained else None) or profile.seeds
+    common = {
+        "row": name,
+        "dataset": detection.dataset,
+        "data": profile.data,
+        "network": network,
+        "threads": profile.threads,
+        "seeds": list(row.seeds or profile.seeds),
+        **profile.detection.model_dump(mode="json", include={"min_sizes", "max_size"}),
+    }
+    parts = [f"sgr.data.{detection.dataset}", *network_modules(network)]
+    training = profile.detection.training.model_dump(mode="json")
+    return {
+        "transfer": entry(
+            "transfer",
+            parts,
+            **common,
+            split=detection.train,
+            flip=params.augmentation.flip,
+            start=row.start,
+            start_seed=seeds_of_start[0] if row.trained else None,
+            pretrained=profile.pretrained,
+            training=training,
+        ),
+        "detect": entry(
+            "detect", parts, **common, split=detection.evaluate, channels_last=training["channels_last"]
+        ),
+    }
 
 
 def sweep_entry(params: Params, entry: Callable[..., Entry]) -> Entry:
@@ -302,12 +349,11 @@ def _layered(kind: type[Section], *layers: Section, name: str, section: str) -> 
 
 
 def network_modules(network: Entry) -> list[str]:
-    """The modules that `sgr.models.build` imports by name for this network."""
-    modules = [
-        f"sgr.models.backbones.{recipe(network['backbone']).module}",
-        f"sgr.models.heads.{network['family']}",
-    ]
-    if "prototypes" in network["head"]:
+    """The modules that `sgr.models.build`, or `sgr.detection.network.build`, imports by name for this network."""
+    modules = [f"sgr.models.backbones.{recipe(network['backbone']).module}"]
+    if "family" in network:
+        modules.append(f"sgr.models.heads.{network['family']}")
+    if "prototypes" in network.get("head", {}):
         modules.append("sgr.models.heads.prototypes")
     if network["component"]:
         modules.append({"sgr": "sgr.component", "glore": "sgr.glore"}[network["component"]["kind"]])

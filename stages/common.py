@@ -191,21 +191,26 @@ def trained_jobs(
 
 
 def row_jobs(
-    kind: str, profile: str, row: str, models: Mapping[int, Trained] | None = None
+    kind: str,
+    profile: str,
+    row: str,
+    models: Mapping[int, Trained] | None = None,
+    stage: str = "train",
 ) -> dict[int, Job]:
-    """The jobs of the stage `kind` of a row, by seed; `models` are those of the stage `train` if not given."""
+    """The jobs of the stage `kind` of a row, by seed; `models` are those of the stage `stage` if not given."""
     plan = plan_entry(profile, kind, row)
-    return trained_jobs(kind, plan, models or row_models(profile, plan), *row_inputs(profile, plan))
+    return trained_jobs(kind, plan, models or row_models(profile, plan, stage), *row_inputs(profile, plan))
 
 
-def row_models(profile: str, plan: dict[str, Any]) -> dict[int, Trained]:
-    """The trained networks of a row, by seed, as the stage `train` left them."""
-    trained = Path("work", profile, "train", plan["row"])
-    folders = {seed: trained / str(seed) for seed in plan["seeds"]}
-    return {
-        seed: Trained(read_json(folder / "job.json")["key"], folder / "model.safetensors")
-        for seed, folder in folders.items()
-    }
+def row_models(profile: str, plan: dict[str, Any], stage: str = "train") -> dict[int, Trained]:
+    """The trained networks of a row, by seed, as the stage `train` or `transfer` left them."""
+    folder = Path("work", profile, stage, plan["row"])
+    return {seed: trained(folder / str(seed)) for seed in plan["seeds"]}
+
+
+def trained(folder: Path) -> Trained:
+    """The trained network that a stage left in the folder of a row and seed."""
+    return Trained(read_json(folder / "job.json")["key"], folder / "model.safetensors")
 
 
 def stored_models(jobs: Mapping[int, Job]) -> dict[int, Trained]:

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sgr.errors import UserError
-from stages import overhead, sweep, train
-from stages.common import row_jobs, run, stored_models
+from stages import overhead, sweep, train, transfer
+from stages.common import plan_entry, row_jobs, run, stored_models
 from stages.graph import Stage, stale
 
 if TYPE_CHECKING:
     from sgr.launch.cluster import Cluster
     from sgr.launch.store import Job
 
-SCRIPTS = ("train", "evaluate", "semantics", "sweep", "overhead")
+SCRIPTS = ("train", "evaluate", "semantics", "transfer", "detect", "sweep", "overhead")
 
 
 def main(targets: Sequence[str], here: bool = False) -> None:
@@ -43,6 +43,7 @@ def jobs_of(stages: Sequence[Stage]) -> list[Job]:
     """The jobs of stages in DVC's order, all training first; a job after the one whose network it starts from."""
     found: list[Job] = []
     trained: dict[str, dict[int, Job]] = {}
+    transferred: dict[str, dict[int, Job]] = {}
     for script, arguments in stages:
         match script:
             case "train":
@@ -53,6 +54,16 @@ def jobs_of(stages: Sequence[Stage]) -> list[Job]:
                 profile, row = arguments
                 models = stored_models(trained[row]) if row in trained else None
                 found += row_jobs(script, profile, row, models).values()
+            case "transfer":
+                profile, row = arguments
+                start = plan_entry(profile, "transfer", row)["start"].removeprefix("train/")
+                models = stored_models(trained[start]) if start in trained else None
+                transferred[row] = transfer.jobs_of(profile, row, models)
+                found += transferred[row].values()
+            case "detect":
+                profile, row = arguments
+                models = stored_models(transferred[row]) if row in transferred else None
+                found += row_jobs(script, profile, row, models, stage="transfer").values()
             case "sweep":
                 for pair in sweep.jobs_of(*arguments).values():
                     found += [job for jobs in pair for job in jobs.values()]

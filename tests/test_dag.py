@@ -56,6 +56,11 @@ HANDFUL = {
     "profiles.mini.training.crop": [32, 32],
     "profiles.mini.training.warmup": 1,
     "profiles.mini.training.log_every": 1,
+    "profiles.mini.detection.min_sizes": [48],
+    "profiles.mini.detection.training.iterations": 4,
+    "profiles.mini.detection.training.batch_size": 2,
+    "profiles.mini.detection.training.milestones": [3],
+    "profiles.mini.detection.training.log_every": 1,
     "profiles.mini.inference.scales": [0.5, 1.0],
     f"rows.{OWN_K}.sgr": {"beta": 0.0, "K": 10},
 }
@@ -67,6 +72,12 @@ ROWS = (
     *("ade20k-hrnet-protoseg", "cocostuff10k-maskformer", "cocostuff10k-mask2former-sgr"),
     *("cocostuff10k-segformer-sgr", "cocostuff10k-segformer-protoseg"),
 )
+
+# A start of weights, and one of a row that is among them.
+TRANSFER = {
+    "coco-imagenet": {"start": "weights/resnet101"},
+    "coco-sgr": {"start": "train/camvid-fcn-sgr"},
+}
 
 Say = Callable[[str], None]
 
@@ -88,7 +99,7 @@ def scratch(root: Path) -> Path:
     """A fresh copy of the checkout with a handful of rows and iterations, committed."""
     copy_checkout(root)
     rows = {f"rows.{name}": ... for name in parameters()["rows"] if name not in ROWS}
-    write_parameters(root, {**HANDFUL, **rows})
+    write_parameters(root, {**HANDFUL, **rows, "transfer": TRANSFER})
     stages = yaml.safe_load((root / "dvc.yaml").read_text())
     listed = stages["stages"]["semantics"]["foreach"]
     stages["stages"]["semantics"]["foreach"] = {name: listed[name] for name in listed if name in ROWS}
@@ -131,7 +142,7 @@ def lock(whole: Path) -> dict[str, Any]:
 
 
 def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> None:
-    expected = {"results/mini/" + name for table in ("1", "2", "4", "_camvid") for name in tables(table)}
+    expected = {"results/mini/" + name for table in ("1", "2", "3", "4", "_camvid") for name in tables(table)}
     for dataset in parameters()["datasets"]:
         expected |= {f"results/mini/figures/{kind}_{dataset}.png" for kind in ("tokens", "curves")}
     expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md", "figures/sweep.png")}
@@ -175,6 +186,13 @@ def test_every_row_has_its_results(whole: Path) -> None:
         assert (whole / f"results/mini/curves/{row['dataset']}/{name}.csv").read_text().count("\n") == 7
         if row.get("component", "none") != "none" or row["family"] in WITH_QUERIES:
             assert (whole / f"results/mini/{row['dataset']}/{name}.semantics.json").exists()
+
+
+def test_every_row_of_table_3_has_its_results(whole: Path) -> None:
+    for name in TRANSFER:
+        result = json.loads((whole / f"results/mini/coco/{name}.json").read_text())
+        assert len(result["seeds"]["0"]["val2017"]) == 12
+        assert (whole / f"results/mini/curves/coco/{name}.csv").read_text().count("\n") == 5
 
 
 def test_nothing_is_left_aside(whole: Path) -> None:

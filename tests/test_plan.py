@@ -56,6 +56,16 @@ def of_rows(params: Params, wanted: Any) -> set[str]:
     }
 
 
+def of_transfer(params: Params, component: str | None = None) -> set[str]:
+    """The entries of the rows of Table 3 whose start has this component; of all by default."""
+    return {
+        f"{stage}/{name}"
+        for name, row in params.transfer.items()
+        for stage in ("transfer", "detect")
+        if component is None or (row.trained and params.rows[row.trained].component == component)
+    }
+
+
 @pytest.mark.parametrize("profile", ["mini", "small", "paper"])
 def test_entries_of_everything(profile: str, tmp_path: Path) -> None:
     params = checked(tmp_path, {"profile": profile})
@@ -63,7 +73,7 @@ def test_entries_of_everything(profile: str, tmp_path: Path) -> None:
     datasets = {f"{stage}/{name}" for stage in ("download", "components") for name in params.datasets}
     backbones = {f"weights/{row.backbone}" for row in params.rows.values()}
     datasets |= {"component_statistics/cityscapes", "download/coco"}
-    assert found.keys() == datasets | backbones | of_rows(params, lambda row: True)
+    assert found.keys() == datasets | backbones | of_rows(params, lambda row: True) | of_transfer(params)
     for key, entry in found.items():
         assert entry["code"] and entry["libraries"]["torch"], key
         assert all((ROOT / path).is_file() for path in entry["code"]), key
@@ -78,6 +88,7 @@ def test_K_touches_the_sgr_rows_that_do_not_set_it(tmp_path: Path) -> None:
     before, after = checked(tmp_path, own), checked(tmp_path, {**own, "sgr.K": 20})
     expected = of_rows(after, lambda row: row.component == "sgr" and row != after.rows[OWN_K])
     assert f"train/{OWN_K}" not in expected and len(expected) > 10
+    expected |= of_transfer(after, "sgr")
     assert changed(entries(before, ROOT), entries(after, ROOT)) == expected
 
 
@@ -98,7 +109,7 @@ def test_weight_of_a_loss_touches_training_alone(params: Params, tmp_path: Path)
 
 def test_glore_K_touches_glore_rows(params: Params, tmp_path: Path) -> None:
     after = checked(tmp_path, {"glore.K": 7})
-    expected = of_rows(after, lambda row: row.component == "glore")
+    expected = of_rows(after, lambda row: row.component == "glore") | of_transfer(after, "glore")
     assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
 
 
@@ -114,22 +125,36 @@ def test_inference_touches_evaluation_alone(params: Params, tmp_path: Path) -> N
     }
 
 
+def test_a_detector_setting_touches_the_rows_of_table_3(params: Params, tmp_path: Path) -> None:
+    rate = checked(tmp_path, {"profiles.mini.detection.training.learning_rate": 0.5})
+    expected = {f"transfer/{name}" for name in params.transfer}
+    assert changed(entries(params, ROOT), entries(rate, ROOT)) == expected
+    anchors = checked(tmp_path, {"profiles.mini.detection.anchors": [24]})
+    assert changed(entries(params, ROOT), entries(anchors, ROOT)) == of_transfer(params)
+
+
 def is_sgr(row: Any) -> bool:
     return bool(row.component == "sgr")
 
 
-# edited file -> the entries that it changes, of all (key, row or None)
+def of_table3(stage: str) -> bool:
+    return stage in ("transfer", "detect")
+
+
+# edited file -> the entries that it changes, of all (stage, row or None; of Table 3 the row that it starts from)
 EDITS: dict[str, Any] = {
     "sgr/models/heads/deeplabv3.py": lambda stage, row: row and row.family == "deeplabv3",
-    "sgr/models/heads/fcn.py": lambda stage, row: row and row.family == "fcn",
+    "sgr/models/heads/fcn.py": lambda stage, row: row and row.family == "fcn" and not of_table3(stage),
     "sgr/models/heads/upernet.py": lambda stage, row: row and row.family == "upernet",
     "sgr/models/heads/queries.py": lambda stage, row: row and row.family in ("maskformer", "mask2former"),
     "sgr/models/heads/prototypes.py": lambda stage, row: row and row.prototypes,
     "sgr/models/backbones/swin.py": lambda stage, row: row and row.backbone in ("swin_t", "swin_b"),
-    "sgr/models/backbones/convolutional.py": lambda stage, row: row and row.backbone == "resnet101",
-    "sgr/models/network.py": lambda stage, row: row,
-    "sgr/models/backbone.py": lambda stage, row: row or stage == "weights",
-    "sgr/models/recipes.py": lambda stage, row: row or stage == "weights",
+    "sgr/models/backbones/convolutional.py": lambda stage, row: (
+        of_table3(stage) or (row and row.backbone == "resnet101")
+    ),
+    "sgr/models/network.py": lambda stage, row: row or of_table3(stage),
+    "sgr/models/backbone.py": lambda stage, row: row or stage == "weights" or of_table3(stage),
+    "sgr/models/recipes.py": lambda stage, row: row or stage == "weights" or of_table3(stage),
     "sgr/glore.py": lambda stage, row: row and row.component == "glore",
     "sgr/component.py": lambda stage, row: row and is_sgr(row),
     "sgr/reasoning.py": lambda stage, row: row and row.component != "none",
@@ -137,7 +162,9 @@ EDITS: dict[str, Any] = {
     "sgr/matching.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
     "sgr/semantics.py": lambda stage, row: stage == "semantics",
     "sgr/connected.py": lambda stage, row: stage == "components",
-    "sgr/training/loop.py": lambda stage, row: stage == "train",
+    "sgr/training/loop.py": lambda stage, row: stage in ("train", "transfer"),
+    "sgr/detection/network.py": lambda stage, row: of_table3(stage),
+    "sgr/detection/average_precision.py": lambda stage, row: stage == "detect",
     "sgr/evaluation/miou.py": lambda stage, row: stage == "evaluate",
     "sgr/data/painter.py": lambda stage, row: stage == "download",
 }
@@ -150,7 +177,9 @@ def test_edit_touches_what_imports_it(path: str, params: Params, code: Path) -> 
     expected = set()
     for key in before:
         stage, name = key.split("/")
-        if EDITS[path](stage, params.rows.get(name)):
+        start = params.transfer[name].trained if of_table3(stage) else name
+        row = params.rows.get(start or "")
+        if EDITS[path](stage, row):
             expected.add(key)
     assert expected and changed(before, entries(params, code)) == expected
 
@@ -186,7 +215,11 @@ def test_another_version_of_torch_touches_everything(params: Params, code: Path)
 def test_libraries_that_jobs_import_are_pinned_in_the_entry(params: Params) -> None:
     """A library that computes what a job writes may not be missing from LIBRARIES."""
     harmless = {"dvclive", "tqdm"}  # they show and log
-    distributions = {"PIL": "pillow", "cc3d": "connected-components-3d"}
+    distributions = {
+        "PIL": "pillow",
+        "cc3d": "connected-components-3d",
+        "faster_coco_eval": "faster-coco-eval",
+    }
     for key, entry in entries(params, ROOT).items():
         modules = [
             path.removesuffix(".py").replace("/", ".").removesuffix(".__init__") for path in entry["code"]

@@ -70,6 +70,7 @@ def train_in_process(
     where: dict[str, Any],
     folder: Path,
     *,
+    kind: str = "train",
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
     terminate_at_step: int | None = None,
@@ -77,24 +78,27 @@ def train_in_process(
     """Train in a process of its own and return its exit code, -9 when it was killed.
 
     Args:
+        kind: of the job, `train` or `transfer`.
         die_at_step: SIGKILL in the middle of this iteration of the process, counted from 1.
         die_while_saving: SIGKILL when this checkpoint of the process lies beside its name, not yet renamed.
         terminate_at_step: SIGTERM in the middle of this iteration.
     """
-    process = start(spec, where, folder, die_at_step, die_while_saving, terminate_at_step)
+    process = start(spec, where, folder, die_at_step, die_while_saving, terminate_at_step, kind=kind)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
 
 
-def start(spec: dict[str, Any], where: dict[str, Any], folder: Path, *deaths: int | None) -> Any:
+def start(
+    spec: dict[str, Any], where: dict[str, Any], folder: Path, *deaths: int | None, kind: str = "train"
+) -> Any:
     """The same, not waited for."""
     # a server that has all imported forks each process: seconds less than a fresh interpreter, and no shared threads
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
         ["sgr.training.job", "sgr.component", "sgr.losses", "dvc.repo", "tests.tiny_row"]
     )
-    process = context.Process(target=_train, args=(spec, where, folder, *deaths))
+    process = context.Process(target=_train, args=(spec, where, folder, kind, *deaths))
     process.start()
     return process
 
@@ -103,6 +107,7 @@ def _train(
     spec: dict[str, Any],
     where: dict[str, Any],
     folder: Path,
+    kind: str,
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
     terminate_at_step: int | None = None,
@@ -110,7 +115,8 @@ def _train(
     import torch
 
     import sgr.files
-    from sgr.training import job, loop
+    from sgr.launch.worker import function
+    from sgr.training import loop
 
     # as in a job: the child of a fork server would start a server of its own for its loader workers
     multiprocessing.set_start_method("fork", force=True)
@@ -121,7 +127,7 @@ def _train(
         _kill_at(sgr.files.os, "replace", die_while_saving, "checkpoint.pt")
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "a") as log, contextlib.redirect_stderr(log):
-        job.train(spec, where, folder)
+        function(kind)(spec, where, folder)
 
 
 def _kill_at(module: Any, name: str, call: int | None, only: str = "", number: int = signal.SIGKILL) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
 
 from sgr.data.archive import ComponentArchive
 from sgr.data.augment import training_crop
 from sgr.data.files import Bytes, Sample, read_image
+from sgr.data.order import Order
 from sgr.errors import UserError
 
 ReadLabel = Callable[[Path], Bytes]
@@ -47,10 +47,9 @@ class TrainingSamples(Dataset[dict[str, torch.Tensor]]):
         if not samples:
             raise UserError("there are no training samples: the manifest's split is empty")
         self.samples, self.read_label, self.archive = list(samples), read_label, archive
-        self.length, self.seed = length, seed
+        self.length = length
         self.crop, self.scale, self.flip, self.jitter, self.fill = crop, scale, flip, jitter, fill
-        self._epoch = -1
-        self._order: npt.NDArray[np.int64] = np.empty(0, dtype=np.int64)
+        self._order = Order(len(self.samples), seed)
 
     def __len__(self) -> int:
         return self.length
@@ -59,8 +58,7 @@ class TrainingSamples(Dataset[dict[str, torch.Tensor]]):
         """{"image": (3, h, w) uint8, "label": (h, w) uint8 train ids, "components": (h, w) int16}."""
         if not 0 <= position < self.length:
             raise IndexError(position)
-        epoch, slot = divmod(position, len(self.samples))
-        index = int(self._permutation(epoch)[slot])
+        index, rng = self._order.at(position)
         sample = self.samples[index]
         image, label = _load(sample, self.read_label)
         components = (
@@ -68,23 +66,14 @@ class TrainingSamples(Dataset[dict[str, torch.Tensor]]):
         )
         if components.shape != label.shape:
             raise UserError(f"the components of {sample.id} have another size than {sample.label}")
-        rng = np.random.default_rng([self.seed, epoch, index])
         crops = training_crop(
             image, label, components, rng, self.crop, self.scale, self.flip, self.jitter, self.fill
         )
         return {
-            "image": _channels_first(crops[0]),
+            "image": channels_first(crops[0]),
             "label": torch.from_numpy(crops[1]),
             "components": torch.from_numpy(crops[2]),
         }
-
-    def _permutation(self, epoch: int) -> npt.NDArray[np.int64]:
-        if epoch != self._epoch:
-            count = len(self.samples)
-            # No index equals `count`, so that this stream is none of the augmentations'.
-            self._order = np.random.default_rng([self.seed, epoch, count]).permutation(count)
-            self._epoch = epoch
-        return self._order
 
 
 class EvaluationSamples(Dataset[dict[str, Any]]):
@@ -100,7 +89,7 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
         """{"image": (3, H, W) uint8, "label": (H, W) uint8 train ids, "id": str}."""
         sample = self.samples[index]
         image, label = _load(sample, self.read_label)
-        return {"image": _channels_first(image), "label": torch.from_numpy(label), "id": sample.id}
+        return {"image": channels_first(image), "label": torch.from_numpy(label), "id": sample.id}
 
 
 def _load(sample: Sample, read_label: ReadLabel) -> tuple[Bytes, Bytes]:
@@ -110,6 +99,7 @@ def _load(sample: Sample, read_label: ReadLabel) -> tuple[Bytes, Bytes]:
     return image, label
 
 
-def _channels_first(image: Bytes) -> torch.Tensor:
+def channels_first(image: Bytes) -> torch.Tensor:
+    """(H, W, 3) -> (3, H, W)."""
     # numpy, as torch would wake its threads for this small copy, in every worker.
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))

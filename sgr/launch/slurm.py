@@ -92,7 +92,7 @@ def sbatch(store: JobStore, array: Array, cluster: Cluster, code: Path) -> dict[
 
 def _parameters(name: str, array: Array, cluster: Cluster, code: Path, here: Path) -> dict[str, Any]:
     asked, first = cluster.slurm, array.jobs[0]
-    training = first.kind == "train"
+    training = first.kind in ("train", "transfer")
     nodes, processes = (asked.nodes, asked.processes) if training else (1, 1)
     gpus = asked.gpus_per_job if training else min(1, asked.gpus_per_job)
     exports = environment(code, first.threads)

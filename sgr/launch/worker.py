@@ -32,6 +32,8 @@ KINDS = {
     "train": "sgr.training.job:train",
     "evaluate": "sgr.evaluation.evaluate:evaluate",
     "semantics": "sgr.evaluation.semantics:semantics",
+    "transfer": "sgr.detection.job:transfer",
+    "detect": "sgr.detection.evaluate:evaluate",
     "overhead": "sgr.overhead:overhead",
 }
 

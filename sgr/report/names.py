@@ -1,4 +1,7 @@
-"""How a row of params.yaml, <dataset>-<head>[-<component>][-<ablation>], is called in tables and figures."""
+"""How a row of params.yaml, <dataset>-<head>[-<component>][-<ablation>], is called in tables and figures.
+
+A row of `transfer`, <dataset>-<start>, has one head, which its name leaves out.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ HEADS = {
     "segformer": "SegFormer",
     "hrnet": "HRNet",
     "swin": "Swin",
+    "c4": "Mask R-CNN C4",
 }
+TRANSFER = "coco"
 COMPONENTS = {"glore": "GloRe", "sgr": "SGR", "protoseg": "ProtoSeg"}
 BACKBONES = {
     "resnet101": "ResNet-101",
@@ -37,6 +42,7 @@ BACKBONES = {
 }
 # As the paper's Table 4 writes and orders them; any other ablation shows its own name.
 ABLATIONS = {
+    "imagenet": "",  # the plain row of Table 3
     "no-token-supervision": "w/o focal, dice and cosine",
     "no-cosine": "w/o cosine",
     "graph": "with graph",
@@ -56,9 +62,9 @@ class Parts(NamedTuple):
 
 
 def parts(row: str) -> Parts:
-    """Take a row's name apart: `camvid-fcn-sgr-no-xy` is camvid, fcn, sgr, no-xy."""
+    """Take a row's name apart: `camvid-fcn-sgr-no-xy` is camvid, fcn, sgr, no-xy; `coco-sgr` is coco, c4, sgr."""
     dataset, _, rest = row.partition("-")
-    head, _, rest = rest.partition("-")
+    head, _, rest = ("c4", "-", rest) if dataset == TRANSFER else rest.partition("-")
     first, _, others = rest.partition("-")
     if first in COMPONENTS:
         return Parts(dataset, head, first, others)

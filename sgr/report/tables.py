@@ -12,7 +12,8 @@ from sgr.files import write_bytes
 from .markdown import notice
 from .results import profile_folder
 
-TABLES = ("table1", "table2", "table4", "table_camvid")
+TABLES = ("table1", "table2", "table3", "table4", "table_camvid")
+OF_TRANSFER = ("table3",)
 
 
 def write_table(
@@ -29,7 +30,9 @@ def write_table(
     if table not in TABLES:
         raise UserError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
     folder = profile_folder(results, profile)
-    frame, text = import_module(f"sgr.report.{table}").build(folder, load(params).rows)
+    checked = load(params)
+    rows = checked.transfer if table in OF_TRANSFER else checked.rows
+    frame, text = import_module(f"sgr.report.{table}").build(folder, rows)
     csv = frame.to_csv(index=False, lineterminator="\n")
     write_bytes(folder / f"{table}.csv", csv.encode())
     write_bytes(folder / f"{table}.md", f"{notice(profile)}\n\n{text}".encode())

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
 from sgr import data, ranks
 from sgr.data.archive import ComponentArchive
 from sgr.data.manifest import check, samples
 from sgr.data.samples import TrainingSamples
-from sgr.device import measured, memory_format, reproducible
-from sgr.files import read_json, write_bytes, write_json
+from sgr.device import memory_format, reproducible
+from sgr.files import read_json
 from sgr.models import build
-from sgr.models.network import Network, parameter_count
-from sgr.training import checkpoint
-from sgr.training.batches import batches
-from sgr.training.curve import Curve
-from sgr.training.loop import fit
+from sgr.models.network import Network
+from sgr.training.learn import learn
 from sgr.training.optimizer import build_optimizer, polynomial
 from sgr.training.share import share
 
@@ -54,10 +47,6 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
     names = ("optimizer", "learning_rate", "head_multiplier", "momentum", "weight_decay")
     optimizer = build_optimizer(network, **{name: settings[name] for name in names})
     schedule = polynomial(optimizer, settings["iterations"], settings["power"], settings["warmup"])
-    draw_apart(seed)
-    start, rows, sums = checkpoint.resume(folder / "checkpoint.pt", network, optimizer, schedule)
-    curve = Curve(folder, rows, settings["iterations"]) if ranks.rank() == 0 else None
-
     positions = TrainingSamples(
         samples(Path(where["data"]), manifest, plan["split"]),
         dataset.read_label,
@@ -70,40 +59,8 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
         jitter=plan["jitter"],
         fill=network.backbone.mean_colour,
     )
-    speed = fit(
-        network,
-        batches(
-            positions, start, settings["batch_size"], settings["accumulate"], where["loader_workers"], device
-        ),
-        optimizer,
-        schedule,
-        weights=weights,
-        start=start,
-        iterations=settings["iterations"],
-        accumulate=settings["accumulate"],
-        gradient_clip=settings["gradient_clip"],
-        precision=settings["precision"],
-        channels_last=settings["channels_last"],
-        compiled=settings["compile"],
-        device=device,
-        log_every=settings["log_every"],
-        log=curve.log if curve else lambda row: None,
-        checkpoint=lambda done: checkpoint.save(
-            folder / "checkpoint.pt", network, optimizer, schedule, done, curve.rows if curve else [], sums
-        ),
-        checkpoint_seconds=where["checkpoint_seconds"],
-        title=f"{plan['row']} seed {seed}",
-        sums=sums,
-    )
-    if not curve:
-        return []
-    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    write_bytes(folder / "model.safetensors", save(state))
-    write_bytes(folder / "curve.csv", as_csv(curve.rows))
-    about = {"parameters": parameter_count(network), "ranks": ranks.number()}
-    write_json(folder / "measured.json", measured(device, speed) | about)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
-    return ["model.safetensors", "curve.csv"]
+    title = f"{plan['row']} seed {seed}"
+    return learn(network, weights, optimizer, schedule, positions, settings, seed, where, folder, title)
 
 
 def build_with_loss(
@@ -120,18 +77,3 @@ def build_with_loss(
         "concept_dice": concept["beta"] * concept["rho"],
         "concept_cosine": concept["beta"] * concept["gamma"],
     }
-
-
-def draw_apart(seed: int) -> None:
-    """Give each rank but the first a generator of its own: they start from the same weights, but drop other cells."""
-    if ranks.rank() > 0:
-        torch.manual_seed(int(np.random.SeedSequence([seed, ranks.rank()]).generate_state(1)[0]))
-
-
-def as_csv(rows: list[dict[str, float]]) -> bytes:
-    """Rows of one set of columns as CSV."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -18,9 +19,12 @@ from sgr.training.batches import Batch
 from sgr.training.notice import Notice
 from sgr.training.parallel import averaging, parallel
 
+if TYPE_CHECKING:
+    from sgr.detection.network import MaskRCNN
+
 
 def fit(
-    network: Network,
+    network: Network | MaskRCNN,
     batches: Iterable[Batch],
     optimizer: Optimizer,
     schedule: LRScheduler,
@@ -47,8 +51,8 @@ def fit(
     them all write a checkpoint at the end of the iteration, and only then do what the signal asks for.
 
     Args:
-        batches: this rank's share of each batch in order, from iteration `start` on: `image` (B,3,H,W) uint8, `label`
-            and `components` (B,H,W) integers.
+        batches: this rank's share of each batch in order, from iteration `start` on: `image` (B,3,H,W) uint8,
+            and behind it what `network.losses` takes beside the output, each a tensor or a list, an item an image.
         weights: of the named losses, Eq. 7.
         accumulate: parts a batch is split into, their gradients averaged.
         gradient_clip: largest norm of the gradient of all parameters together, 0 for no limit.
@@ -83,13 +87,13 @@ def fit(
         for iteration, batch in enumerate(line, start + 1):
             rate = float(schedule.get_last_lr()[0])
             optimizer.zero_grad(set_to_none=True)
-            tensors = _on_device(batch, device, channels_last)
-            parts = list(zip(*(tensor.chunk(accumulate) for tensor in tensors), strict=True))
-            for number, (image, label, components) in enumerate(parts, 1):
+            items = [_on_device(value, device, channels_last) for value in batch.values()]
+            parts = list(zip(*(_split(value, accumulate) for value in items), strict=True))
+            for number, (image, *targets) in enumerate(parts, 1):
                 with averaging(forward, now=number == len(parts)):
                     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                         output = forward(image)
-                        losses = network.losses(output, label, components)
+                        losses = network.losses(output, *targets)
                     loss = weighted_sum(losses, weights)
                     (loss / len(parts)).backward()
                 for name, value in {"loss": loss, **losses}.items():
@@ -121,12 +125,18 @@ def fit(
     return images / max(time.monotonic() - began, 1e-9)
 
 
-def _on_device(batch: Batch, device: torch.device, channels_last: bool) -> tuple[Tensor, Tensor, Tensor]:
-    image = batch["image"].to(device, non_blocking=True)
-    if channels_last:
-        image = image.contiguous(memory_format=torch.channels_last)
-    return (
-        image,
-        batch["label"].to(device, non_blocking=True),
-        batch["components"].to(device, non_blocking=True),
-    )
+def _on_device(value: Any, device: torch.device, channels_last: bool) -> Any:
+    """Tensors, in lists and dicts too, on the device; maps of images (B, C, H, W) perhaps with the channels last."""
+    if isinstance(value, Tensor):
+        moved = value.to(device, non_blocking=True)
+        last = channels_last and moved.ndim == 4
+        return moved.contiguous(memory_format=torch.channels_last) if last else moved
+    if isinstance(value, dict):
+        return {name: _on_device(item, device, channels_last) for name, item in value.items()}
+    return [_on_device(item, device, channels_last) for item in value]
+
+
+def _split(value: Any, parts: int) -> list[Any]:
+    """As `Tensor.chunk`, of lists too."""
+    size = -(-len(value) // parts)
+    return [value[first : first + size] for first in range(0, len(value), size)]

@@ -1,0 +1,94 @@
+"""The evaluation job of one transfer row and one seed: box and mask AP."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pycocotools import mask as rle
+from safetensors.torch import load_file
+from torch.utils.data import DataLoader
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+from tqdm import tqdm
+
+from sgr.data.coco import CATEGORY_IDS, CLASSES, Annotations, annotation_file
+from sgr.data.manifest import check
+from sgr.detection.average_precision import average_precision
+from sgr.detection.network import STRIDE, MaskRCNN, Target, build
+from sgr.detection.samples import EvaluationImages, Item, padded
+from sgr.device import measured, memory_format, reproducible
+from sgr.files import read_json, write_json
+from sgr.models.network import parameter_count
+
+
+def evaluate(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+    """Write metrics.json: {split: {box_ap, ..., mask_ap_l}, parameters}.
+
+    Images come and go one by one; of what is seen in them, boxes, scores and run lengths of the masks stay.
+
+    Args:
+        spec: `plan` (the row's plan entry), `seed`, and the key of the transfer job.
+        where: `data`, `manifest`, `model` (weights), `loader_workers`.
+        folder: the job's own.
+    """
+    plan = spec["plan"]
+    device = reproducible(spec["seed"], plan["threads"])
+    root = Path(where["data"])
+    check(root, read_json(where["manifest"]))
+    network = build(**plan["network"], classes=len(CLASSES))
+    network.load_state_dict(load_file(where["model"]))
+    network.to(device).to(memory_format=memory_format(plan["channels_last"])).eval()
+
+    split = plan["split"]
+    images = EvaluationImages(
+        Annotations(root, split), min_size=plan["min_sizes"][-1], max_size=plan["max_size"]
+    )
+    loader = DataLoader(images, batch_size=None, num_workers=where["loader_workers"])
+    title = f"{plan['row']} seed {spec['seed']} on {split}"
+    began = time.monotonic()
+    found: list[dict[str, Any]] = []
+    for item in tqdm(loader, desc=title, total=len(images), unit="image", mininterval=1):
+        found += detect(network, item, device)
+    speed = len(images) / (time.monotonic() - began)
+    metrics = average_precision(annotation_file(root, split), found)
+    write_json(folder / "metrics.json", {split: metrics, "parameters": parameter_count(network)})
+    write_json(folder / "measured.json", measured(device, speed))
+    return ["metrics.json"]
+
+
+def detect(network: MaskRCNN, item: Item, device: torch.device) -> list[dict[str, Any]]:
+    """What is seen in one image of `EvaluationImages`, at the size of its file, as COCO's results."""
+    height, width = item["image"].shape[1:]
+    batch = padded([item["image"]], STRIDE, network.backbone.mean_colour).to(device)
+    with torch.inference_mode():
+        (seen,) = network.detections(network(batch), [(height, width)])
+    return results(seen, item["id"], (height, width), item["size"])
+
+
+def results(
+    seen: Target, image_id: int, size: tuple[int, int], original: tuple[int, int]
+) -> list[dict[str, Any]]:
+    """Detections as COCO's results, each with `bbox` in pixels of the original image and an RLE of that size.
+
+    Args:
+        seen: an item of `MaskRCNN.detections`.
+        size, original: height and width of the network's input without padding, and of the image.
+    """
+    (h, w), (H, W) = size, original
+    boxes = seen["boxes"].cpu() * torch.tensor([W / w, H / h, W / w, H / h])
+    masks = paste_masks_in_image(seen["masks"].cpu(), boxes, (H, W))[:, 0] > 0.5
+    boxes[:, 2:] -= boxes[:, :2]
+    rows = zip(boxes.tolist(), seen["labels"].tolist(), seen["scores"].tolist(), masks.numpy(), strict=True)
+    return [
+        {
+            "image_id": image_id,
+            "category_id": CATEGORY_IDS[label - 1],
+            "bbox": box,
+            "score": score,
+            "segmentation": rle.encode(np.asfortranarray(pixels, dtype=np.uint8)),
+        }
+        for box, label, score, pixels in rows
+    ]
