@@ -24,6 +24,7 @@ KINDS = {
     "train": "sgr.training.job:train",
     "evaluate": "sgr.evaluation.evaluate:evaluate",
     "semantics": "sgr.evaluation.semantics:semantics",
+    "instance_semantics": "sgr.evaluation.instances:instance_semantics",
     "overhead": "sgr.overhead:overhead",
 }
 
