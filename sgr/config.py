@@ -158,6 +158,14 @@ class Families(Section):
     mask2former: Mask2Former
 
 
+class Detection(Section):
+    """Table 3: its dataset, and the splits that it trains and evaluates on."""
+
+    dataset: Literal["coco"]
+    train: str
+    evaluate: str
+
+
 class Images(Section):
     """Generated images of the training split, and of each other split."""
 
@@ -166,9 +174,10 @@ class Images(Section):
 
 
 class Generated(Section):
-    """Sizes of the generated datasets, in images and pixels."""
+    """Sizes of the generated datasets, in images and pixels; `detection` is of that dataset, if it differs."""
 
     images: Images
+    detection: Images | None = None
     size: Size
     seed: int
 
@@ -268,6 +277,7 @@ class Params(Section):
     augmentation: Augmentation
     protoseg: ProtoSeg
     sweep: Sweep
+    detection: Detection
     datasets: dict[str, Dataset]
     profiles: dict[str, Profile]
     rows: dict[str, Row]

@@ -13,7 +13,8 @@ from typing import Any
 
 import grimp
 
-from sgr.config import Families, Family, GloReSettings, Params, Row, Section, SGRSettings, Training
+from sgr.config import Families, Family, GloReSettings, Params, Profile, Row, Section, SGRSettings, Training
+from sgr.data import WITHOUT_LABEL_MAPS
 from sgr.errors import UserError
 from sgr.files import sha256_file
 from sgr.models.recipes import recipe
@@ -32,6 +33,8 @@ LIBRARIES = (
     "connected-components-3d",
     "safetensors",
 )
+# and those that can change a mask or a box of MS-COCO
+COCO_LIBRARIES = ("pycocotools", "contourpy")
 
 # Of the section sgr, what `sgr.SGR` takes; the rest belongs to the loss.
 COMPONENT_ARGUMENTS = (
@@ -69,7 +72,7 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
         UserError: for a row whose resolved settings contradict each other (L > K, heads that do not divide D, ...).
     """
     code = Sources(root)
-    libraries = pinned(root / "requirements.txt")
+    libraries = pinned(root / "requirements.txt", LIBRARIES)
     found: dict[str, Entry] = {}
 
     def entry(stage: str, modules: list[str], **settings: Any) -> Entry:
@@ -78,15 +81,9 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
     profile = params.chosen
     for name, dataset in params.datasets.items():
         module = f"sgr.data.{name}"
-        generated = (
-            profile.generated.model_dump(mode="json")
-            if profile.data == "generated" and profile.generated
-            else None
-        )
-        splits = sorted({dataset.train, *dataset.evaluate, dataset.semantics})
-        made_by = [module, "sgr.data.generate"] if generated else [module]
         source = {"dataset": name, "data": profile.data}
-        found[f"download/{name}"] = entry("download", made_by, **source, splits=splits, generated=generated)
+        splits = {dataset.train, *dataset.evaluate, dataset.semantics}
+        found[f"download/{name}"] = download_entry(profile, name, dataset.train, splits, entry)
         found[f"components/{name}"] = entry(
             "components",
             [module],
@@ -103,6 +100,11 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
                 L=params.sgr.L or profile.sgr.L,
                 **params.components.model_dump(mode="json"),
             )
+    detection = params.detection
+    splits = {detection.train, detection.evaluate}
+    made = download_entry(profile, detection.dataset, detection.train, splits, entry)
+    also = pinned(root / "requirements.txt", COCO_LIBRARIES)
+    found[f"download/{detection.dataset}"] = made | {"libraries": libraries | also}
     for name in sorted({row.backbone for row in params.rows.values()}):
         used = profile.backbones.get(name, name)
         made_by = [f"sgr.models.backbones.{recipe(used).module}"] if profile.pretrained else []
@@ -112,6 +114,20 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
     found[f"sweep/{params.sweep.dataset}"] = sweep_entry(params, entry)
     found["overhead/all"] = overhead_entry(params, entry)
     return found
+
+
+def download_entry(
+    profile: Profile, name: str, train: str, splits: set[str], entry: Callable[..., Entry]
+) -> Entry:
+    """The entry of a dataset, with how many images of its splits are generated where the profile's data is."""
+    settings: Entry = {"dataset": name, "data": profile.data, "train": train, "splits": sorted(splits)}
+    modules, generated = [f"sgr.data.{name}"], None
+    if profile.data == "generated" and profile.generated:
+        modules.append("sgr.data.generate")
+        generated = profile.generated.model_dump(mode="json", exclude={"detection"})
+        if name in WITHOUT_LABEL_MAPS and profile.generated.detection:
+            generated["images"] = profile.generated.detection.model_dump(mode="json")
+    return entry("download", modules, **settings, generated=generated)
 
 
 def row_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[str, Entry]:
@@ -333,12 +349,12 @@ class Sources:
         return self._digests[path]
 
 
-def pinned(requirements: Path) -> dict[str, str]:
-    """Versions of `LIBRARIES` from requirements.txt."""
+def pinned(requirements: Path, libraries: tuple[str, ...]) -> dict[str, str]:
+    """Versions of libraries from requirements.txt."""
     pins = dict(re.findall(r"^([\w.-]+)==(\S+)", requirements.read_text(), flags=re.MULTILINE))
-    missing = [name for name in LIBRARIES if name not in pins]
+    missing = [name for name in libraries if name not in pins]
     if missing:
         raise UserError(
             f"{requirements.name}: {missing[0]} must be pinned with ==, since its version changes results"
         )
-    return {name: pins[name] for name in LIBRARIES}
+    return {name: pins[name] for name in libraries}

@@ -29,7 +29,8 @@ def main(profile: str, dataset: str) -> None:
     try:
         settings = plan["generated"]
         counts = {
-            split: settings["images"]["train" if split == "train" else "test"] for split in plan["splits"]
+            split: settings["images"]["train" if split == plan["train"] else "test"]
+            for split in plan["splits"]
         }
         generate(dataset, aside / dataset, counts, tuple(settings["size"]), settings["seed"])
         write_json(manifest, make(aside / dataset, dataset))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from sgr.data import coco, json_stream, manifest
+from sgr.data import coco, generate, json_stream, manifest, painter
 from sgr.data.files import write_image
 from sgr.errors import UserError
+from tests.scratch import copy_checkout, files_under, stage, write_parameters
 
 SIZE = (40, 52)
 PERSON, DOG, TOOTHBRUSH = 1, 18, 90
@@ -109,6 +111,20 @@ def test_any_layout_and_chunk(
         "annotations"
     ]
     assert {one.key for one in found} == {"annotations", "images", "categories"}
+
+
+def test_memory_does_not_hold_the_file(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    polygon = [float(number) for number in range(200)]
+    made = content() | {"annotations": [annotation(n, 3 + n % 2 * 4, DOG, [polygon]) for n in range(1, 4001)]}
+    path = write(root, made)
+    del made
+    monkeypatch.setattr(json_stream, "CHUNK", 1 << 14)
+    tracemalloc.start()
+    found = coco.Annotations(root, "val2017")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found.instances(3)) == len(found.instances(7)) == 2000
+    assert peak < path.stat().st_size / 8
 
 
 def test_image_without_annotations(root: Path) -> None:
@@ -235,3 +251,98 @@ def test_manifest(root: Path) -> None:
     path.write_text(path.read_text() + " ")
     with pytest.raises(UserError, match=r"instances_val2017\.json has \d+ bytes, but \d+ in the manifest"):
         manifest.check(root, made)
+
+
+COUNTS = {"train2017": 60, "val2017": 12}
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("generated") / "coco"
+    generate.generate("coco", root, COUNTS, (112, 144), seed=0)
+    return root
+
+
+def test_generated_is_the_same_from_the_same_seed(generated: Path, tmp_path: Path) -> None:
+    generate.generate("coco", tmp_path / "again", COUNTS, (112, 144), seed=0)
+    generate.generate("coco", tmp_path / "other", COUNTS, (112, 144), seed=1)
+    assert files_under(tmp_path / "again") == files_under(generated) != files_under(tmp_path / "other")
+    assert files_under(generated).keys() == {
+        "generated.json",
+        *(f"annotations/instances_{split}.json" for split in COUNTS),
+        *(f"train2017/{number:012d}.jpg" for number in range(1, 61)),
+        *(f"val2017/{500_000 + number:012d}.jpg" for number in range(1, 13)),
+    }
+
+
+@pytest.mark.parametrize("split", COUNTS)
+def test_generated_equals_pycocotools(split: str, generated: Path) -> None:
+    assert assert_equals_pycocotools(generated, split) > 30
+
+
+def test_generated_masks_are_the_drawn_ones(generated: Path) -> None:
+    found = coco.Annotations(generated, "train2017")
+    seen, drawn_things = 0, 0
+    for number, image in enumerate(found.images):
+        _, label, drawn = generate.draw_instances("coco", (112, 144), 0, "train2017", number)
+        assert (image.height, image.width) == drawn.shape
+        for instance in found.instances(image.id):
+            mask = instance.mask(image.height, image.width)
+            value = np.bincount(drawn[mask]).argmax()
+            assert value > 0 and instance.crowd == (value >= painter.FIRST_GROUP)
+            assert (label[drawn == value] == instance.category).all()
+            x, y, width, height = instance.box
+            rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+            assert (x, y, x + width, y + height) == (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+            assert instance.area == mask.sum()
+            if instance.crowd:
+                assert np.array_equal(mask, drawn == value)
+            else:
+                # outlines cut corners, and parts of less than four pixels are left out
+                assert (mask & (drawn == value)).sum() >= 0.9 * (drawn == value).sum() - 4
+            seen += 1
+        drawn_things += len(np.unique(drawn[drawn > 0]))
+    assert 0.9 * drawn_things < seen <= drawn_things
+
+
+def test_generated_holds_every_kind_of_annotation(generated: Path) -> None:
+    found = coco.Annotations(generated, "train2017")
+    images = [found.instances(image.id) for image in found.images]
+    instances = [instance for image in images for instance in image]
+    single = [instance for instance in instances if not instance.crowd]
+    assert sum(not image for image in images) > 2
+    assert sum(instance.crowd for instance in instances) > 2
+    assert all(isinstance(instance.segmentation, dict) == instance.crowd for instance in instances)
+    assert sum(len(instance.segmentation) > 1 for instance in single) > 5
+    bounds = [0, 32**2, 96**2, np.inf]
+    sizes, _ = np.histogram([instance.area for instance in single], bounds)
+    assert (sizes > 0).all(), sizes
+    assert {coco.CLASSES[instance.category] for instance in instances} == {"person", "car", "boat"}
+    assert len({instance.id for instance in instances}) == len(instances)
+
+
+def test_an_interrupted_generation_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(coco, "write_lists", stop)
+    with pytest.raises(KeyboardInterrupt):
+        generate.generate("coco", tmp_path / "coco", {"val2017": 2}, (64, 64), seed=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_stage_download(tmp_path: Path) -> None:
+    root = copy_checkout(tmp_path / "copy")
+    write_parameters(root, {"profiles.mini.generated.detection": {"train": 3, "test": 2}})
+    assert stage(root, "plan").returncode == 0
+    ended = stage(root, "download", "mini", "coco")
+    assert ended.returncode == 0, ended.stderr
+    made = json.loads((root / "work/mini/data/coco.json").read_text())
+    assert {split: len(entries) for split, entries in made["splits"].items()} == {
+        "train2017": 3,
+        "val2017": 2,
+    }
+    (folder,) = (root / "data/generated").iterdir()
+    manifest.check(folder, made)
+    said = stage(root, "download", "mini", "coco-2014").stderr
+    assert said.startswith("error: ") and "'coco-2014'" in said and "coco" in said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 
@@ -91,6 +92,16 @@ def test_processes_give_the_same_in_the_same_order():
     items = [(number,) for number in range(50)]
     serial = list(files.in_parallel(hex, items))
     assert serial == list(files.in_parallel(hex, items, serial_below=0))
+
+
+def test_processes_run_little_ahead_of_the_caller():
+    taken = []
+    items = (taken.append(number) or (number,) for number in range(10_000))
+    results = files.in_parallel(hex, items, serial_below=0)
+    assert next(results) == "0x0"
+    assert len(taken) <= files.CHUNK * files.AHEAD * len(os.sched_getaffinity(0))
+    results.close()
+    assert len(taken) < 10_000
 
 
 def test_an_error_crosses_processes():

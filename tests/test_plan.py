@@ -62,7 +62,7 @@ def test_entries_of_everything(profile: str, tmp_path: Path) -> None:
     found = entries(params, ROOT)
     datasets = {f"{stage}/{name}" for stage in ("download", "components") for name in params.datasets}
     backbones = {f"weights/{row.backbone}" for row in params.rows.values()}
-    datasets.add("component_statistics/cityscapes")
+    datasets |= {"component_statistics/cityscapes", "download/coco"}
     assert found.keys() == datasets | backbones | of_rows(params, lambda row: True)
     for key, entry in found.items():
         assert entry["code"] and entry["libraries"]["torch"], key

@@ -21,9 +21,9 @@ def extract(
 ) -> None:
     """Write the component archive of a split; `opening` and `min_share` as in `connected_components`."""
     name = manifest["dataset"]
-    arguments = [
+    arguments = (
         (name, sample.id, sample.label, opening, min_share) for sample in samples(root, manifest, split)
-    ]
+    )
     write_encoded(path, in_parallel(_encoded_components, arguments))
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,6 +18,8 @@ from sgr.errors import UserError
 
 IGNORE = 255
 INVALID = 254  # marks, in a table of train ids, the values that a label file may not hold
+
+CHUNK, AHEAD = 16, 4  # items that a process takes at once, and chunks under way or waiting for each core
 
 Bytes = npt.NDArray[np.uint8]
 Item = TypeVar("Item")
@@ -119,11 +123,26 @@ def check_split(split: str, splits: tuple[str, ...], dataset: str) -> None:
 def in_parallel(
     function: Callable[..., Result], items: Iterable[tuple[Any, ...]], serial_below: int = 200
 ) -> Iterator[Result]:
-    """function(*item) for every item, in order; over this process's cores unless the items are few."""
-    arguments = list(items)
+    """function(*item) for every item, in order; over this process's cores unless the items are few.
+
+    Items are taken, and results are held, a few chunks a core ahead of the caller, however many there are.
+    """
+    following = iter(items)
+    first = list(islice(following, serial_below + 1))
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(arguments) <= serial_below or cores == 1:
-        yield from (function(*item) for item in arguments)
+    if len(first) <= serial_below or cores == 1:
+        yield from (function(*item) for item in chain(first, following))
         return
+    following = chain(first, following)
+    waiting: deque[Future[list[Result]]] = deque()
     with ProcessPoolExecutor(cores) as executor:
-        yield from executor.map(function, *zip(*arguments, strict=True), chunksize=16)
+        while chunk := list(islice(following, CHUNK)):
+            waiting.append(executor.submit(_each, function, chunk))
+            if len(waiting) == AHEAD * cores:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+
+
+def _each(function: Callable[..., Result], chunk: list[tuple[Any, ...]]) -> list[Result]:
+    return [function(*item) for item in chunk]

@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from sgr.data import dataset, painter, scenes
+from sgr.data import WITHOUT_LABEL_MAPS, dataset, painter, scenes
 from sgr.data.files import IGNORE, Bytes, check_split, in_parallel
 from sgr.errors import UserError
 from sgr.files import read_json, sha256_file, write_json
 
 MARKER = "generated.json"  # in the root of every generated dataset: what it was generated from
 
-# Class of each role of sgr.data.painter, in the order of ROLES: the role's own, or the nearest one left.
-CLASS_OF_ROLE = {
+# Class of each role of sgr.data.painter, in the order of ROLES: the role's own, or the nearest one left, or none.
+CLASS_OF_ROLE: dict[str, tuple[str | None, ...]] = {
     "ade20k": ("sky", "water", "road", "grass", "building", "tree", "car", "boat", "person", "pole", "fence"),
     "camvid": (
         "sky",
@@ -47,6 +47,7 @@ CLASS_OF_ROLE = {
         "pole",
         "fence",
     ),
+    "coco": (None, None, None, None, None, None, "car", "boat", "person", None, None),
     "cocostuff10k": (
         "sky-other",
         "water-other",
@@ -61,7 +62,7 @@ CLASS_OF_ROLE = {
         "fence",
     ),
 }
-_VARYING = ("ade20k", "cocostuff10k")  # datasets whose real images differ in size
+_VARYING = ("ade20k", "coco", "cocostuff10k")  # datasets whose real images differ in size
 
 
 def generate(dataset_name: str, root: Path, counts: dict[str, int], size: tuple[int, int], seed: int) -> None:
@@ -70,7 +71,7 @@ def generate(dataset_name: str, root: Path, counts: dict[str, int], size: tuple[
     A folder generated from the same arguments and code is left alone; from others, it is replaced.
 
     Args:
-        size: (height, width) in pixels; ADE20K's and COCO-Stuff's images are up to a quarter larger on each
+        size: (height, width) in pixels; ADE20K's, COCO's and COCO-Stuff's images are up to a quarter larger on each
         side. seed: non-negative; a scene depends on (seed, dataset, split, number) only, not on the counts.
 
     Raises:
@@ -94,7 +95,7 @@ def generate(dataset_name: str, root: Path, counts: dict[str, int], size: tuple[
     try:
         aside.chmod(0o755)
         scene = (aside, dataset_name, size, seed)
-        for _ in in_parallel(_write, [(*scene, split, n) for split in counts for n in range(counts[split])]):
+        for _ in in_parallel(_write, ((*scene, split, n) for split in counts for n in range(counts[split]))):
             pass
         module.write_lists(aside)
         write_json(aside / MARKER, recipe)
@@ -115,21 +116,21 @@ def draw(dataset_name: str, size: tuple[int, int], seed: int, split: str, number
 def draw_instances(
     dataset_name: str, size: tuple[int, int], seed: int, split: str, number: int
 ) -> tuple[Bytes, Bytes, Bytes]:
-    """The same, and the instances (H, W) uint8 of its things: 1, 2, ..., 0 elsewhere."""
+    """The same, and the instances (H, W) uint8 of its things: 1, 2, ..., groups from FIRST_GROUP on, 0 elsewhere."""
     rng = np.random.default_rng([seed, zlib.crc32(f"{dataset_name} {split}".encode()), number])
     if dataset_name in _VARYING:
         height, width = (int(rng.integers(side, side + side // 4 + 1)) for side in size)
         size = (height, width)
-    image, roles, instances = scenes.drawn(rng, size)
+    image, roles, instances = scenes.drawn(rng, size, detection=dataset_name in WITHOUT_LABEL_MAPS)
     table = np.full(256, IGNORE, dtype=np.uint8)
     table[: len(painter.ROLES)] = class_of_role(dataset_name)
     return image, table[roles], instances
 
 
 def class_of_role(dataset_name: str) -> list[int]:
-    """Train id of each of ROLES in a dataset."""
+    """Train id of each of ROLES in a dataset, IGNORE where none is."""
     classes = dataset(dataset_name).CLASSES
-    return [classes.index(name) for name in CLASS_OF_ROLE[dataset_name]]
+    return [IGNORE if name is None else classes.index(name) for name in CLASS_OF_ROLE[dataset_name]]
 
 
 def _write(root: Path, dataset_name: str, size: tuple[int, int], seed: int, split: str, number: int) -> None:

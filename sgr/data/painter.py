@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
@@ -12,6 +15,7 @@ ROLES = ("sky", "water", "road", "ground", "building", "tree", "car", "boat", "p
 
 SKY, WATER, ROAD, GROUND, BUILDING, TREE, CAR, BOAT, PERSON, POLE, FENCE = range(len(ROLES))
 THINGS = (CAR, BOAT, PERSON)  # the roles whose instances are told apart
+FIRST_GROUP = 200  # numbers of instances from here on are groups, whose things are not told apart
 # Texture of each role: amplitudes in grey levels of clouds, ripples and grain. Lookalikes share a row.
 TEXTURE = np.zeros((256, 3), dtype=np.float32)
 TEXTURE[:11] = [
@@ -43,6 +47,7 @@ class Painter:
         self._instances = Image.new("L", (self.width, self.height))
         self._on_roles, self._on_paint = ImageDraw.Draw(self._roles), ImageDraw.Draw(self._paint)
         self._on_instances, self._things = ImageDraw.Draw(self._instances), 0
+        self._groups, self._group = 0, 0
         blue = self.jitter((120, 155, 195), 30)
         self.colours = {
             SKY: blue,
@@ -95,7 +100,15 @@ class Painter:
         self.polygon(role, [(left, top), (right, top), (right, bottom), (left, bottom)], colour)
 
     def _instance(self, role: int) -> int:
-        return self._things if role in THINGS else 0
+        return (self._group or self._things) if role in THINGS else 0
+
+    @contextmanager
+    def grouped(self) -> Iterator[None]:
+        """The things drawn inside are one group."""
+        self._group = FIRST_GROUP + self._groups
+        self._groups += 1
+        yield
+        self._group = 0
 
     # Things: x is the middle, y the lower edge, s the height
 
@@ -169,7 +182,7 @@ class Painter:
         return np.array(self._roles, dtype=np.uint8)
 
     def instances(self) -> Bytes:
-        """(H, W) number of the thing that each pixel belongs to, in the order of drawing, 0 for none."""
+        """(H, W) number of the thing, or of the group, that each pixel belongs to, in the order of drawing; 0: none."""
         return np.array(self._instances, dtype=np.uint8)
 
     def image(self) -> Bytes:

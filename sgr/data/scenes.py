@@ -28,19 +28,23 @@ def scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Bytes, Bytes
     return drawn(rng, size)[:2]
 
 
-def drawn(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Bytes, Bytes, Bytes]:
+def drawn(
+    rng: np.random.Generator, size: tuple[int, int], detection: bool = False
+) -> tuple[Bytes, Bytes, Bytes]:
     """Draw one scene.
 
     Args:
         rng: source of every choice: the same state draws the same scene.
         size: (height, width) in pixels.
+        detection: draw things close up, in groups, or not at all as well.
 
     Returns:
         image (H, W, 3) uint8; roles (H, W) uint8: positions in ROLES, 255 in the thin strips to ignore; and instances
-        (H, W) uint8: 1, 2, ... for each car, boat and person, 0 elsewhere.
+        (H, W) uint8: 1, 2, ... for each car, boat and person, from FIRST_GROUP on for each group, 0 elsewhere.
     """
     painter = Painter(rng, size)
-    (_street, _coast, _park, _harbour)[rng.integers(4)](painter)
+    kinds = (_street, _coast, _park, _harbour, *((_portrait, _gathering, _landscape) if detection else ()))
+    kinds[rng.integers(len(kinds))](painter)
     return painter.image(), painter.roles(), painter.instances()
 
 
@@ -158,3 +162,42 @@ def _harbour(p: Painter) -> None:
     _crowd(p, p.count(0, 2), (quay, 1.06), 0.4)
     for _ in range(p.count(0, 2)):
         p.pole(p.uniform(0.05, 0.95), y + wide, p.uniform(0.25, 0.45))
+
+
+def _portrait(p: Painter) -> None:
+    """One thing that fills most of the image, often behind a pole that splits it, before smaller ones."""
+    horizon = p.uniform(0.15, 0.35)
+    _sky(p, horizon)
+    _skyline(p, horizon)
+    ground, role = ((ROAD, CAR), (WATER, BOAT))[p.count(0, 1)]
+    p.box(ground, 0, horizon + 0.03, 1, 1.01)
+    _fleet(p, role, p.count(0, 2), (0.05, 0.95), (horizon + 0.1, 0.5), horizon)
+    x, y = p.uniform(0.35, 0.65), p.uniform(0.88, 0.98)
+    if p.chance(0.7):
+        p.vehicle(role, x, y, p.uniform(0.55, 0.85))
+    else:
+        p.person(x, y, p.uniform(0.75, 0.9))
+    if p.chance(0.6):
+        p.pole(x + p.uniform(-0.2, 0.2), 1, p.uniform(0.8, 0.95))
+
+
+def _gathering(p: Painter) -> None:
+    """Persons who stand so close together that nobody tells them apart, and some who stand alone."""
+    horizon = p.uniform(0.2, 0.4)
+    _sky(p, horizon)
+    _skyline(p, horizon)
+    left, y, s = p.uniform(0.05, 0.5), p.uniform(horizon + 0.25, 0.75), p.uniform(0.14, 0.22)
+    with p.grouped():
+        for _ in range(p.count(10, 20)):
+            p.person(left + p.uniform(0, 0.4), y + p.uniform(-0.03, 0.03), s)
+    _crowd(p, p.count(1, 3), (min(y + 0.15, 0.9), 1), horizon)
+
+
+def _landscape(p: Painter) -> None:
+    """No thing at all."""
+    horizon = p.uniform(0.25, 0.6)
+    _sky(p, horizon)
+    _skyline(p, horizon)
+    p.box((WATER, ROAD)[p.count(0, 1)], 0, horizon + 0.03, 1, p.uniform(0.7, 1))
+    for _ in range(p.count(0, 3)):
+        p.tree(p.uniform(0, 1), p.uniform(0.75, 1), p.uniform(0.3, 0.6))
