@@ -45,6 +45,9 @@ COMPONENT_ARGUMENTS = (
 # Datasets whose instances are at hand, to compare components with.
 WITH_INSTANCES = ("cityscapes",)
 
+# The dataset whose rows are compared with the instances of MS-COCO: its images are some of those.
+COMPARED_WITH_INSTANCES = "cocostuff10k"
+
 # What the overhead is measured with: few classes, so that the loss at image size does not hide the networks.
 OVERHEAD_DATASET = "cityscapes"
 
@@ -56,6 +59,7 @@ ROOTS = {
     "train": ["sgr.training.job"],
     "evaluate": ["sgr.evaluation.evaluate"],
     "semantics": ["sgr.evaluation.semantics"],
+    "instance_semantics": ["sgr.evaluation.instances"],
     "overhead": ["sgr.overhead", "sgr.losses"],
     "component_statistics": ["sgr.component_statistics"],
 }
@@ -72,11 +76,13 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
         UserError: for a row whose resolved settings contradict each other (L > K, heads that do not divide D, ...).
     """
     code = Sources(root)
-    libraries = pinned(root / "requirements.txt", LIBRARIES)
+    libraries, of_coco = (pinned(root / "requirements.txt", names) for names in (LIBRARIES, COCO_LIBRARIES))
     found: dict[str, Entry] = {}
 
     def entry(stage: str, modules: list[str], **settings: Any) -> Entry:
-        return {**settings, "code": code.hashes(ROOTS[stage] + modules), "libraries": libraries}
+        hashes = code.hashes(ROOTS[stage] + modules)
+        behind = libraries | of_coco if "sgr/data/coco.py" in hashes else libraries
+        return {**settings, "code": hashes, "libraries": behind}
 
     profile = params.chosen
     for name, dataset in params.datasets.items():
@@ -102,9 +108,9 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
             )
     detection = params.detection
     splits = {detection.train, detection.evaluate}
-    made = download_entry(profile, detection.dataset, detection.train, splits, entry)
-    also = pinned(root / "requirements.txt", COCO_LIBRARIES)
-    found[f"download/{detection.dataset}"] = made | {"libraries": libraries | also}
+    found[f"download/{detection.dataset}"] = download_entry(
+        profile, detection.dataset, detection.train, splits, entry
+    )
     for name in sorted({row.backbone for row in params.rows.values()}):
         used = profile.backbones.get(name, name)
         made_by = [f"sgr.models.backbones.{recipe(used).module}"] if profile.pretrained else []
@@ -167,6 +173,10 @@ def row_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[
     if row.has_regions:
         shown = {"split": dataset.semantics, "examples": profile.examples}
         found["semantics"] = entry("semantics", parts, **common, **seen, **shown)
+    if row.has_regions and row.dataset == COMPARED_WITH_INSTANCES:
+        of_coco = {"dataset": params.detection.dataset, "split": params.detection.evaluate}
+        settings = {**common, **seen, **of_coco, "trained_on": row.dataset}
+        found["instance_semantics"] = entry("instance_semantics", parts, **settings)
     return found
 
 

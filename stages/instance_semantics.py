@@ -1,4 +1,4 @@
-"""Stage: semantics and diversity of a row's tokens over instances. `python -m stages.instance_semantics <profile> <row>`."""
+"""Stage: S and D of a row's tokens over instances. `python -m stages.instance_semantics <profile> <row>`."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from sgr.data import coco, generate, json_stream, manifest, painter
-from sgr.data.files import write_image
+from sgr.data import coco, generate, json_stream, manifest
+from sgr.data.files import FIRST_GROUP, write_image
 from sgr.errors import UserError
 from tests.scratch import copy_checkout, files_under, stage, write_parameters
 
@@ -289,7 +289,7 @@ def test_generated_masks_are_the_drawn_ones(generated: Path) -> None:
         for instance in found.instances(image.id):
             mask = instance.mask(image.height, image.width)
             value = np.bincount(drawn[mask]).argmax()
-            assert value > 0 and instance.crowd == (value >= painter.FIRST_GROUP)
+            assert value > 0 and instance.crowd == (value >= FIRST_GROUP)
             assert (label[drawn == value] == instance.category).all()
             x, y, width, height = instance.box
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))

@@ -31,7 +31,9 @@ def random_masks(M: int, size: tuple[int, int]) -> torch.Tensor:
     return torch.rand(M, *size, generator=torch.Generator().manual_seed(1)) < 0.4
 
 
-@pytest.mark.parametrize("size, image", [((3, 4), (9, 12)), ((3, 4), (10, 13)), ((1, 1), (5, 7)), ((6, 5), (4, 3))])
+@pytest.mark.parametrize(
+    "size, image", [((3, 4), (9, 12)), ((3, 4), (10, 13)), ((1, 1), (5, 7)), ((6, 5), (4, 3))]
+)
 @pytest.mark.parametrize("M", [0, 1, 2, 5])
 def test_section_4_over_masks_that_overlap(size: tuple[int, int], image: tuple[int, int], M: int) -> None:
     regions = torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -129,7 +131,12 @@ def test_job_equals_the_reference(
     monkeypatch.setattr(instances, "trained_network", lambda *_: Regions())
     plan = {"row": "a row", "dataset": "coco", "trained_on": "cocostuff10k", "split": "val2017"}
     spec = {"plan": {**plan, "threads": 1, "resize": 1.0}, "seed": 0}
-    where = {"data": str(dataset), "manifest": str(tmp_path / "coco.json"), "model": "", "loader_workers": workers}
+    where = {
+        "data": str(dataset),
+        "manifest": str(tmp_path / "coco.json"),
+        "model": "",
+        "loader_workers": workers,
+    }
     (tmp_path / "job").mkdir()
     assert instances.instance_semantics(spec, where, tmp_path / "job") == ["instance_semantics.json"]
     found = read_json(tmp_path / "job" / "instance_semantics.json")["val2017"]
@@ -156,8 +163,14 @@ def test_plan_has_the_rows_of_tables_2_and_4() -> None:
 
     paper = published.load("table2")
     asked = {*paper[paper["level"] == "instance"]["row"], *published.load("table4")["row"]}
-    planned = {key.split("/")[1]: entry for key, entry in entries.items() if key.startswith("instance_semantics/")}
+    planned = {
+        key.split("/")[1]: entry for key, entry in entries.items() if key.startswith("instance_semantics/")
+    }
     assert asked <= planned.keys()
     for row, entry in planned.items():
-        assert (entry["dataset"], entry["split"], entry["trained_on"]) == ("coco", "val2017", "cocostuff10k"), row
+        assert (entry["dataset"], entry["split"], entry["trained_on"]) == (
+            "coco",
+            "val2017",
+            "cocostuff10k",
+        ), row
         assert "sgr/data/coco.py" in entry["code"] and "sgr/semantics.py" in entry["code"]

@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sgr.data.files import Bytes, check_split, list_files, read_image, write_image
+from sgr.data.files import FIRST_GROUP, Bytes, check_split, list_files, read_image, write_image
 from sgr.data.json_stream import elements
-from sgr.data.painter import FIRST_GROUP
 from sgr.errors import UserError
 from sgr.files import open_aside, read_json
 

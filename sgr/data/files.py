@@ -17,6 +17,7 @@ from PIL import Image
 from sgr.errors import UserError
 
 IGNORE = 255
+FIRST_GROUP = 200  # numbers of instances from here on are groups, whose things are not told apart
 INVALID = 254  # marks, in a table of train ids, the values that a label file may not hold
 
 CHUNK, AHEAD = 16, 4  # items that a process takes at once, and chunks under way or waiting for each core
