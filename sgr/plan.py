@@ -34,8 +34,7 @@ LIBRARIES = (
     "safetensors",
 )
 # and those that can change a mask or a box of MS-COCO, or what it counts for
-COCO_LIBRARIES = ("pycocotools", "contourpy")
-AP_LIBRARIES = (*COCO_LIBRARIES, "faster-coco-eval")
+COCO_LIBRARIES = ("pycocotools", "contourpy", "faster-coco-eval")
 
 # Of the section sgr, what `sgr.SGR` takes; the rest belongs to the loss.
 COMPONENT_ARGUMENTS = (
@@ -45,6 +44,9 @@ COMPONENT_ARGUMENTS = (
 
 # Datasets whose instances are at hand, to compare components with.
 WITH_INSTANCES = ("cityscapes",)
+
+# The dataset whose rows are compared with the instances of MS-COCO: its images are some of those.
+COMPARED_WITH_INSTANCES = "cocostuff10k"
 
 # What the overhead is measured with: few classes, so that the loss at image size does not hide the networks.
 OVERHEAD_DATASET = "cityscapes"
@@ -57,6 +59,7 @@ ROOTS = {
     "train": ["sgr.training.job"],
     "evaluate": ["sgr.evaluation.evaluate"],
     "semantics": ["sgr.evaluation.semantics"],
+    "instance_semantics": ["sgr.evaluation.instances"],
     "transfer": ["sgr.detection.job"],
     "detect": ["sgr.detection.evaluate"],
     "overhead": ["sgr.overhead", "sgr.losses"],
@@ -75,11 +78,13 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
         UserError: for a row whose resolved settings contradict each other (L > K, heads that do not divide D, ...).
     """
     code = Sources(root)
-    libraries = pinned(root / "requirements.txt", LIBRARIES)
+    libraries, of_coco = (pinned(root / "requirements.txt", names) for names in (LIBRARIES, COCO_LIBRARIES))
     found: dict[str, Entry] = {}
 
     def entry(stage: str, modules: list[str], **settings: Any) -> Entry:
-        return {**settings, "code": code.hashes(ROOTS[stage] + modules), "libraries": libraries}
+        hashes = code.hashes(ROOTS[stage] + modules)
+        behind = libraries | of_coco if "sgr/data/coco.py" in hashes else libraries
+        return {**settings, "code": hashes, "libraries": behind}
 
     profile = params.chosen
     for name, dataset in params.datasets.items():
@@ -105,19 +110,17 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
             )
     detection = params.detection
     splits = {detection.train, detection.evaluate}
-    made = download_entry(profile, detection.dataset, detection.train, splits, entry)
-    also = pinned(root / "requirements.txt", COCO_LIBRARIES)
-    found[f"download/{detection.dataset}"] = made | {"libraries": libraries | also}
+    found[f"download/{detection.dataset}"] = download_entry(
+        profile, detection.dataset, detection.train, splits, entry
+    )
     for name in sorted({row.backbone for row in params.rows.values()}):
         used = profile.backbones.get(name, name)
         made_by = [f"sgr.models.backbones.{recipe(used).module}"] if profile.pretrained else []
         found[f"weights/{name}"] = entry("weights", made_by, backbone=used, pretrained=profile.pretrained)
     for name in params.rows:
         found |= {f"{stage}/{name}": made for stage, made in row_entries(params, name, entry).items()}
-    also = pinned(root / "requirements.txt", AP_LIBRARIES)
     for name in params.transfer:
-        for stage, made in transfer_entries(params, name, entry).items():
-            found[f"{stage}/{name}"] = made | {"libraries": libraries | also}
+        found |= {f"{stage}/{name}": made for stage, made in transfer_entries(params, name, entry).items()}
     found[f"sweep/{params.sweep.dataset}"] = sweep_entry(params, entry)
     found["overhead/all"] = overhead_entry(params, entry)
     return found
@@ -174,6 +177,10 @@ def row_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[
     if row.has_regions:
         shown = {"split": dataset.semantics, "examples": profile.examples}
         found["semantics"] = entry("semantics", parts, **common, **seen, **shown)
+    if row.has_regions and row.dataset == COMPARED_WITH_INSTANCES:
+        of_coco = {"dataset": params.detection.dataset, "split": params.detection.evaluate}
+        settings = {**common, **seen, **of_coco, "trained_on": row.dataset}
+        found["instance_semantics"] = entry("instance_semantics", parts, **settings)
     return found
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sgr.launch.cluster import Cluster
     from sgr.launch.store import Job
 
-SCRIPTS = ("train", "evaluate", "semantics", "transfer", "detect", "sweep", "overhead")
+SCRIPTS = ("train", "evaluate", "semantics", "instance_semantics", "transfer", "detect", "sweep", "overhead")
 
 
 def main(targets: Sequence[str], here: bool = False) -> None:
@@ -50,7 +50,7 @@ def jobs_of(stages: Sequence[Stage]) -> list[Job]:
                 profile, row = arguments
                 trained[row] = train.jobs_of(profile, row)
                 found += trained[row].values()
-            case "evaluate" | "semantics":
+            case "evaluate" | "semantics" | "instance_semantics":
                 profile, row = arguments
                 models = stored_models(trained[row]) if row in trained else None
                 found += row_jobs(script, profile, row, models).values()

@@ -299,8 +299,30 @@ def semantics(regions: Array, labels: Array, bins: int, ignore_index: int = 255)
             cell = (y * h // H, x * w // W)
             if labels[y, x] != ignore_index:
                 histogram[labels[y, x]] += regions[k][cell] / pixels_of[cell]
-        if sum(histogram) > 0:
-            histograms.append([v / sum(histogram) for v in histogram])
+        histograms.append(histogram)
+    return _entropy_and_variance(histograms, bins)
+
+
+def mask_semantics(regions: Array, masks: Array) -> tuple[float, float]:
+    """The same with masks (M,H,W) for bins: each pixel votes for every mask that it is in."""
+    K, h, w = regions.shape
+    M, H, W = masks.shape
+    pixels_of = np.zeros((h, w))
+    for y, x in np.ndindex(H, W):
+        pixels_of[y * h // H, x * w // W] += 1
+    histograms = []
+    for k in range(K):
+        histogram = [0.0] * M
+        for m, y, x in np.ndindex(M, H, W):
+            cell = (y * h // H, x * w // W)
+            if masks[m, y, x]:
+                histogram[m] += regions[k][cell] / pixels_of[cell]
+        histograms.append(histogram)
+    return _entropy_and_variance(histograms, M)
+
+
+def _entropy_and_variance(votes: list[list[float]], bins: int) -> tuple[float, float]:
+    histograms = [[v / sum(histogram) for v in histogram] for histogram in votes if sum(histogram) > 0]
     if not histograms:
         return math.nan, math.nan
     entropies = [-sum(v * math.log10(v) for v in histogram if v > 0) for histogram in histograms]

@@ -18,7 +18,7 @@ from sgr.data.files import IGNORE, read_image
 from sgr.evaluation.evaluate import evaluate
 from sgr.evaluation.inference import padded, scores, single_and_multi_scale
 from sgr.evaluation.miou import confusion, summary
-from sgr.evaluation.semantics import SHOWN, image_regions, most_active, semantics
+from sgr.evaluation.semantics import SHOWN, extended, image_regions, most_active, semantics
 from sgr.evaluation.trained import trained_network
 from sgr.files import read_json
 from sgr.models.heads.pixels import OfLastMap, PixelHead
@@ -293,7 +293,8 @@ def test_each_region_sees_the_pixels_of_its_cell(size, resize):
     """At stride 8 and half size a cell covers 16 x 16 pixels of the label map, from the top left corner on."""
     labels = torch.randint(0, 5, (1, *size), dtype=torch.uint8)
     image = torch.zeros(1, 3, *size, dtype=torch.uint8)
-    regions, cells = image_regions(EachCell(8), image, labels, resize)
+    regions, covered = image_regions(EachCell(8), image, resize)
+    cells = extended(labels, covered, IGNORE)
     assert torch.equal(cells[:, : size[0], : size[1]], labels)
     assert (cells[:, size[0] :] == IGNORE).all() and (cells[:, :, size[1] :] == IGNORE).all()
     side = round(8 / resize)
@@ -317,7 +318,8 @@ def test_perfect_regions_have_no_entropy(size, resize):
     blocks = np.random.default_rng(0).integers(0, 5, (-(-size[0] // side), -(-size[1] // side)))
     labels = np.kron(blocks, np.ones((side, side), dtype=np.int64))[: size[0], : size[1]].astype(np.uint8)
     image = torch.from_numpy(np.stack([20 * labels] * 3))[None]
-    regions, cells = image_regions(EachCell(8, colours=5), image, torch.from_numpy(labels)[None], resize)
+    regions, covered = image_regions(EachCell(8, colours=5), image, resize)
+    cells = extended(torch.from_numpy(labels)[None], covered, IGNORE)
     measured = token_semantics(regions, cells, 5, IGNORE)
     assert measured.semantics.item() == 0
     assert measured.diversity.item() > 0.5  # a different class each: 5 tokens, 1 - 1/5
@@ -399,7 +401,8 @@ def test_semantics_job(trained, tmp_path):
     for index, sample in enumerate(samples):
         image = torch.from_numpy(read_image(sample.image)).permute(2, 0, 1)[None]
         label = torch.from_numpy(camvid.read_label(sample.label))[None]
-        regions, cells = image_regions(network, image, label, 1.0)
+        regions, covered = image_regions(network, image, 1.0)
+        cells = extended(label, covered, IGNORE)
         assert regions.shape == (1, 8, 6, 8)  # 45 x 61 pixels at stride 8
         values.append([float(value) for value in token_semantics(regions, cells, 11)])
         assert packed[f"name_{index}"] == sample.id

@@ -18,7 +18,7 @@ from sgr.errors import UserError
 from sgr.plan import Entry, Sources
 from tests.scratch import ROOT, checked
 
-STAGES = ("train", "evaluate", "semantics")
+STAGES = ("train", "evaluate", "semantics", "instance_semantics")
 OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 
 
@@ -51,8 +51,10 @@ def of_rows(params: Params, wanted: Any) -> set[str]:
     return {
         f"{stage}/{name}"
         for name, row in params.rows.items()
-        for stage in (STAGES if row.has_regions else STAGES[:2])
+        for stage in STAGES
         if wanted(row)
+        and (stage != "semantics" or row.has_regions)
+        and (stage != "instance_semantics" or (row.has_regions and row.dataset == "cocostuff10k"))
     }
 
 
@@ -95,7 +97,7 @@ def test_K_touches_the_sgr_rows_that_do_not_set_it(tmp_path: Path) -> None:
 def test_a_rows_own_K_touches_that_row(params: Params, tmp_path: Path) -> None:
     more = (params.chosen.sgr.K or 0) + 1
     after = checked(tmp_path, {"rows.camvid-fcn-sgr.sgr": {"K": more}})
-    expected = {f"{stage}/camvid-fcn-sgr" for stage in STAGES}
+    expected = {f"{stage}/camvid-fcn-sgr" for stage in ("train", "evaluate", "semantics")}
     assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
 
 
@@ -160,7 +162,8 @@ EDITS: dict[str, Any] = {
     "sgr/reasoning.py": lambda stage, row: row and row.component != "none",
     "sgr/losses.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
     "sgr/matching.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
-    "sgr/semantics.py": lambda stage, row: stage == "semantics",
+    "sgr/semantics.py": lambda stage, row: stage in ("semantics", "instance_semantics"),
+    "sgr/evaluation/instances.py": lambda stage, row: stage == "instance_semantics",
     "sgr/connected.py": lambda stage, row: stage == "components",
     "sgr/training/loop.py": lambda stage, row: stage in ("train", "transfer"),
     "sgr/detection/network.py": lambda stage, row: of_table3(stage),

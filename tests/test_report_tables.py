@@ -54,6 +54,12 @@ def tokens(folder: Path, row: str, S: float | None, D: float | None) -> None:
     (folder / dataset / f"{row}.semantics.json").write_text(json.dumps(data))
 
 
+def instances(folder: Path, row: str, S: float, D: float) -> None:
+    metrics = {"semantics_instance": S, "diversity_instance": D, "images": 2, "instances": 5}
+    data = {"row": row, "dataset": "coco", "seeds": {"0": {"val2017": metrics}}}
+    (folder / "cocostuff10k" / f"{row}.instances.json").write_text(json.dumps(data))
+
+
 def written(results: Path, table: str, profile: str = "mini") -> tuple[str, dict[str, dict[str, str]]]:
     """Markdown, and the CSV file's lines by row name."""
     write_table(profile, table, results, ROOT / "params.yaml")
@@ -231,7 +237,8 @@ def test_table2(tmp_path: Path) -> None:
     markdown, _ = written(tmp_path, "table2")
     class_level, instance_level = markdown.split("## Instance level")
     assert class_level.count("not yet trained by this project") == class_level.count("\n| ") - 2
-    assert instance_level.count("instance level not yet measured by this project") == 3
+    assert instance_level.count("not yet trained by this project") == 3
+    assert "crowd regions and stuff are left out" in instance_level
     line = next(line for line in class_level.splitlines() if "1.25 M" in line)
     assert [cell.strip() for cell in line.strip("|").split("|")] == [
         "Cityscapes", "Dil-FCN + SGR", "ResNet-101", "tiny", "1.25 M", "1",
@@ -239,6 +246,27 @@ def test_table2(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert "S_C ↓ ours" in class_level
     assert "D_I ↑ ours" in instance_level
+
+
+def test_instance_level_is_of_the_networks_trained_on_cocostuff(tmp_path: Path) -> None:
+    folder = tmp_path / "mini"
+    for row in ("cocostuff10k-upernet-sgr", "cocostuff10k-fcn-glore", "cocostuff10k-fcn-sgr-graph"):
+        result(folder, row, {"0": 30.0})
+        instances(folder, row, 0.3, 0.2)
+    frame, _ = table2.build(folder, load(ROOT / "params.yaml").rows)
+    level = frame[frame["level"] == "instance"].set_index("row")
+    assert set(level["dataset"]) == {"coco"} and set(level["split"]) == {"val2017"}
+    upernet = level.loc["cocostuff10k-upernet-sgr"]
+    assert upernet["semantics_difference"] == pytest.approx(0.3 - 0.328)
+    assert upernet["diversity_difference"] == pytest.approx(0.2 - 0.307)
+    assert (upernet["backbone_ours"], upernet["note"]) == ("tiny", "")
+    assert level.loc["cocostuff10k-fcn-glore"]["note"] == "not in the paper's table"
+    assert level.loc["cocostuff10k-maskformer"]["note"] == "not yet trained by this project"
+    assert "cocostuff10k-fcn-sgr-graph" not in level.index  # Table 4's
+    variants, _ = table4.build(folder, load(ROOT / "params.yaml").rows)
+    graph = variants.set_index("row").loc["cocostuff10k-fcn-sgr-graph"]
+    assert (graph["s_i_ours"], graph["d_i_ours"]) == (0.3, 0.2)
+    assert graph["s_i_difference"] == pytest.approx(0.3 - 0.345)
 
 
 def test_table2_shows_a_dash_where_no_pixel_is_labelled(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from sgr.device import measured, reproducible
 from sgr.evaluation.inference import padded, resized
 from sgr.evaluation.trained import evaluation_loader, trained_network
 from sgr.files import read_json, write_bytes, write_json
+from sgr.models.network import Network
 from sgr.semantics import token_semantics
 
 SHOWN = 6  # regions kept of each example
@@ -47,7 +48,8 @@ def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list
     for number, (name, image, label) in enumerate(
         tqdm(loader, desc=title, total=total, unit="image", mininterval=1)
     ):
-        regions, cells = image_regions(network, image.to(device), label.to(device), plan["resize"])
+        regions, covered = image_regions(network, image.to(device), plan["resize"])
+        cells = extended(label.to(device), covered, IGNORE)
         result = token_semantics(regions, cells, classes, IGNORE)
         if not bool(result.semantics.isnan()):
             values.append((float(result.semantics), float(result.diversity)))
@@ -79,16 +81,21 @@ def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list
 
 
 @torch.inference_mode()
-def image_regions(network: Any, image: Tensor, label: Tensor, resize: float) -> tuple[Tensor, Tensor]:
-    """Regions (1, K, h, w) of a full image, and its label map padded so that each cell covers its own pixels.
+def image_regions(network: Network, image: Tensor, resize: float) -> tuple[Tensor, tuple[int, int]]:
+    """Regions (1, K, h, w) of a full image, and the height and width in its pixels that their cells cover.
 
-    The image is padded to a multiple of the stride; pixels of the label map beyond the image are unlabelled.
+    The image is padded to a multiple of the stride, so its cells may cover more than the image.
     """
     inputs = padded(resized(image, resize), network.backbone.stride)
-    H, W = label.shape[1:]
-    # the padded input covers this many pixels of the label map
-    height, width = max(H, round(inputs.shape[2] / resize)), max(W, round(inputs.shape[3] / resize))
-    return network.regions(network(inputs)), F.pad(label, (0, width - W, 0, height - H), value=IGNORE)
+    H, W = image.shape[2:]
+    covered = max(H, round(inputs.shape[2] / resize)), max(W, round(inputs.shape[3] / resize))
+    return network.regions(network(inputs)), covered
+
+
+def extended(maps: Tensor, covered: tuple[int, int], value: int) -> Tensor:
+    """Maps (..., H, W) continued by `value` to the height and width that the cells cover."""
+    H, W = maps.shape[-2:]
+    return F.pad(maps, (0, covered[1] - W, 0, covered[0] - H), value=value)
 
 
 def most_active(regions: Tensor) -> Tensor:

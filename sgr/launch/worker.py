@@ -32,6 +32,7 @@ KINDS = {
     "train": "sgr.training.job:train",
     "evaluate": "sgr.evaluation.evaluate:evaluate",
     "semantics": "sgr.evaluation.semantics:semantics",
+    "instance_semantics": "sgr.evaluation.instances:instance_semantics",
     "transfer": "sgr.detection.job:transfer",
     "detect": "sgr.detection.evaluate:evaluate",
     "overhead": "sgr.overhead:overhead",

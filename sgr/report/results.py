@@ -1,4 +1,5 @@
-"""The result files that tables read: results/<profile>/<dataset>/<row>.json and <row>.semantics.json."""
+"""The result files that tables read: results/<profile>/<dataset>/<row>.json and beside it <row>.semantics.json
+and <row>.instances.json, of its tokens."""
 
 from __future__ import annotations
 
@@ -10,6 +11,8 @@ from sgr.errors import UserError
 from sgr.files import read_json
 
 SEMANTICS = ".semantics.json"
+INSTANCES = ".instances.json"  # measured on another dataset's split, INSTANCE_SPLIT
+INSTANCE_SPLIT = "val2017"
 
 
 class Result(NamedTuple):
@@ -48,7 +51,7 @@ class Result(NamedTuple):
 
 
 def load(folder: Path, dataset: str, row: str, suffix: str = ".json") -> Result | None:
-    """Result of `row`, or None when there is no such file; `suffix` is SEMANTICS for the tokens' metrics.
+    """Result of `row`, or None when there is no such file; `suffix` is SEMANTICS or INSTANCES for the tokens' metrics.
 
     Args:
         folder: results/<profile>.

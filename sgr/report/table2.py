@@ -22,7 +22,12 @@ READING = (
     "S: entropy of a token's votes, base 10, ↓ lower is better. D: variance between the tokens' votes, "
     "↑ higher is better. difference = ours minus paper. ± is the sample standard deviation over seeds."
 )
-NO_INSTANCES = "instance level not yet measured by this project"
+INSTANCES = (
+    "The networks are those trained on COCO-Stuff-10K, the images those of MS-COCO val2017. Bins are an image's "
+    "instances of things; crowd regions and stuff are left out, and so are images without an instance."
+)
+# Its row is of the dataset that it was trained on, its line of the one whose instances it is compared with.
+TRAINED_ON, INSTANCES_OF = "cocostuff10k", "coco"
 
 
 def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
@@ -35,13 +40,21 @@ def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
 
     paper = published.load("table2")
     ours = {name: row.dataset for name, row in rows.items() if row.has_regions and not is_variant(name)}
-    of_class = published.lines(paper[paper["level"] == "class"], ours)
-    of_instance = published.lines(paper[paper["level"] == "instance"], {})
-    lines = [{**line, "level": "class"} for line in of_class] + of_instance
+    seen = {
+        row: INSTANCES_OF
+        for row, dataset in ours.items()
+        if dataset == TRAINED_ON and results.load(folder, TRAINED_ON, row, results.INSTANCES)
+    }
+    lines = [
+        {**line, "level": level}
+        for level, own in (("class", ours), ("instance", seen))
+        for line in published.lines(paper[paper["level"] == level], own)
+    ]
     frame = pd.DataFrame([_line(folder, line, published.splits()) for line in lines])
     frame["parameters"] = frame["parameters"].astype("Int64")
     sections = []
     for level, title, letter in (("class", "Class level", "C"), ("instance", "Instance level", "I")):
+        heading = f"## {title}\n\n" + (f"{INSTANCES}\n\n" if level == "instance" else "")
         part = frame[frame["level"] == level].assign(where=lambda lines: lines["dataset"].map(DATASETS))
         columns = [
             ("dataset", text("where")),
@@ -50,22 +63,24 @@ def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
             *measured("diversity", f"D_{letter} ↑", 3, 3),
             about.note(),
         ]
-        sections.append(f"## {title}\n\n{render(part, columns)}\n")
+        sections.append(f"{heading}{render(part, columns)}\n")
     return frame, "\n".join([f"# {TITLE}\n\n{READING}\n", *sections])
 
 
 def _line(folder: Path, line: dict[str, Any], splits: dict[str, str]) -> dict[str, Any]:
     row, level, dataset = line["row"], line["level"], line["dataset"]
-    split = splits.get(dataset, "val")
-    measured_here = level == "class"
-    result = results.load(folder, dataset, row, results.SEMANTICS) if measured_here else None
+    if level == "class":
+        home, split, suffix = dataset, splits.get(dataset, "val"), results.SEMANTICS
+    else:
+        home, split, suffix = TRAINED_ON, results.INSTANCE_SPLIT, results.INSTANCES
+    result = results.load(folder, home, row, suffix)
     # The backbone stands in the row's mIoU result, which a tokens' result need not repeat.
-    network = (results.load(folder, dataset, row) or result) if result else None
+    network = (results.load(folder, home, row) or result) if result else None
     cells: dict[str, Any] = {
         "level": level,
         **about.about(row, dataset, split, line["backbone"], network, len(result.seeds) if result else 0),
     }
     for name in ("semantics", "diversity"):
         cells |= compare(name, line[name], result.values(split, f"{name}_{level}") if result else None)
-    cells["note"] = about.remark(line["in_paper"], result is not None) if measured_here else NO_INSTANCES
+    cells["note"] = about.remark(line["in_paper"], result is not None)
     return cells

@@ -19,13 +19,15 @@ TITLE = "Table 4. Ablations on COCO-Stuff-10K"
 READING = (
     "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
     "D ↑ higher is better. difference = ours minus paper. gain = the variant minus the whole component "
-    "(first line); ours is paired by seed. ± is the sample standard deviation over seeds. S_I and D_I need "
-    "MS-COCO's instances and are not yet measured by this project."
+    "(first line); ours is paired by seed. ± is the sample standard deviation over seeds. S_C and D_C are of the "
+    "test images; S_I and D_I of MS-COCO val2017, whose bins are an image's instances of things: crowd regions, stuff "
+    "and images without an instance are left out."
 )
 DATASET = "cocostuff10k"
 WHOLE = f"{DATASET}-fcn-sgr"
-# Column of the paper's CSV -> our metric of the tokens; the instance level has none yet.
-TOKENS = {"s_c": "semantics_class", "d_c": "diversity_class", "s_i": "", "d_i": ""}
+# Column of the paper's CSV -> our metric of the tokens.
+OF_CLASSES = {"s_c": "semantics_class", "d_c": "diversity_class"}
+OF_INSTANCES = {"s_i": "semantics_instance", "d_i": "diversity_instance"}
 
 
 def is_variant(row: str) -> bool:
@@ -60,7 +62,6 @@ def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
 def _line(folder: Path, line: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
     row, split = line["row"], published.splits()[DATASET]
     result = results.load(folder, DATASET, row)
-    tokens = results.load(folder, DATASET, row, results.SEMANTICS)
     ours = result.values(split, "miou_ms") if result else None
     backbone = "resnet101" if line["in_paper"] else ""
     cells: dict[str, Any] = about.about(
@@ -73,7 +74,12 @@ def _line(folder: Path, line: dict[str, Any], whole: dict[str, Any]) -> dict[str
         whole_result = results.load(folder, DATASET, whole["row"])
         whole_ours = whole_result.values(split, "miou_ms") if whole_result else None
         cells |= gains("miou_ms", line["miou_cocostuff10k"], whole["miou_cocostuff10k"], ours, whole_ours)
-    for name, metric in TOKENS.items():
-        cells |= compare(name, line[name], tokens.values(split, metric) if tokens and metric else None)
+    for metrics, suffix, seen in (
+        (OF_CLASSES, results.SEMANTICS, split),
+        (OF_INSTANCES, results.INSTANCES, results.INSTANCE_SPLIT),
+    ):
+        tokens = results.load(folder, DATASET, row, suffix)
+        for name, metric in metrics.items():
+            cells |= compare(name, line[name], tokens.values(seen, metric) if tokens else None)
     cells["note"] = about.remark(line["in_paper"], result is not None)
     return cells

@@ -1,0 +1,86 @@
+"""The job of one row and one seed that compares its tokens with the instances of MS-COCO: S_I and D_I (section 4)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from sgr.data import coco
+from sgr.data.files import read_image
+from sgr.data.manifest import check
+from sgr.device import measured, reproducible
+from sgr.evaluation.semantics import extended, image_regions
+from sgr.evaluation.trained import trained_network
+from sgr.files import read_json, write_json
+from sgr.semantics import mask_semantics
+
+
+def instance_semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+    """Write instance_semantics.json: the means over the images of a split that have an instance.
+
+    The bins of an image are its instances, which are all of things. Crowd regions and stuff are no bins: a pixel that
+    no instance covers has no vote.
+
+    Args: as `sgr.evaluation.evaluate.evaluate`; the plan's `dataset` and `split` are those of the instances, and
+        `trained_on` is the dataset of the row.
+    """
+    plan = spec["plan"]
+    device = reproducible(spec["seed"], plan["threads"])
+    root = Path(where["data"])
+    check(root, read_json(where["manifest"]))
+    network = trained_network({**plan, "dataset": plan["trained_on"]}, where["model"], device)
+    images = InstanceSamples(root, plan["split"])
+    values: list[tuple[float, float]] = []
+    instances = 0
+    began = time.monotonic()
+    title = f"{plan['row']} seed {spec['seed']} instances on {plan['split']}"
+    loader = _loader(images, where["loader_workers"])
+    for image, masks in tqdm(loader, desc=title, total=len(images), unit="image", mininterval=1):
+        if not len(masks):
+            continue
+        regions, covered = image_regions(network, image.to(device), plan["resize"])
+        result = mask_semantics(regions, extended(masks.to(device), covered, False))
+        if not bool(result.semantics.isnan()):
+            values.append((float(result.semantics), float(result.diversity)))
+            instances += len(masks)
+    means = np.mean(values, axis=0).tolist() if values else [None, None]
+    measures = {"semantics_instance": means[0], "diversity_instance": means[1]}
+    write_json(
+        folder / "instance_semantics.json",
+        {plan["split"]: {**measures, "images": len(values), "instances": instances}},
+    )
+    write_json(folder / "measured.json", measured(device, len(images) / (time.monotonic() - began)))
+    return ["instance_semantics.json"]
+
+
+class InstanceSamples(Dataset[tuple[Tensor, Tensor]]):
+    """The images of a split of MS-COCO in the order of their ids, with the masks of their instances."""
+
+    def __init__(self, root: Path, split: str) -> None:
+        self.annotations = coco.Annotations(root, split)
+
+    def __len__(self) -> int:
+        return len(self.annotations)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """Image (3, H, W) uint8 and masks (M, H, W) bool of its instances, crowd regions left out."""
+        annotated = self.annotations[index]
+        size = annotated.image.height, annotated.image.width
+        masks = [one.mask(*size) for one in coco.read_instances(annotated) if not one.crowd]
+        image = np.ascontiguousarray(read_image(annotated.image.path).transpose(2, 0, 1))
+        stacked = np.stack(masks) if masks else np.zeros((0, *size), dtype=bool)
+        return torch.from_numpy(image), torch.from_numpy(stacked)
+
+
+def _loader(images: InstanceSamples, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """(image (1,3,H,W), masks (M,H,W)) of each."""
+    for image, masks in DataLoader(images, batch_size=None, num_workers=workers):
+        yield image[None], masks
