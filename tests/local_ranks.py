@@ -40,15 +40,13 @@ def run(number: int, function: Callable[..., None], *arguments: Any) -> list[int
     return [process.exitcode for process in started]
 
 
-def work(folder: Path, event: dict[str, Any] | None = None, dropout: bool = True) -> None:
+def work(folder: Path, event: dict[str, Any] | None = None) -> None:
     """The worker of a prepared job. In iteration `step` of the process rank `rank` gets `signal`, or raises `error`."""
     from sgr.launch import worker
     from sgr.training import loop
 
     if event and int(os.environ["RANK"]) == event["rank"]:
         _at(loop, "weighted_sum", event)
-    if not dropout:
-        without_dropout()
     raise SystemExit(worker.main(folder))
 
 

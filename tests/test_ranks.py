@@ -23,6 +23,7 @@ from sgr.launch.provenance import launched
 from sgr.launch.ranks import joined
 from sgr.launch.store import Job, JobStore, is_finished
 from sgr.models.network import weighted_sum
+from sgr.training import job
 from sgr.training.job import build_with_loss
 from sgr.training.norm import RanksBatchNorm
 from sgr.training.parallel import parallel
@@ -221,19 +222,34 @@ def reached(folder: Path) -> int:
     return iteration
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
-def test_two_ranks_log_the_losses_of_one(accumulate: int, where: dict[str, Any], tmp_path: Path) -> None:
-    """Twenty iterations in float32, at a rate at which a rounding error does not grow a thousandfold; no dropout."""
-    training = {"iterations": 20, "log_every": 1, "learning_rate": 0.0005, "accumulate": accumulate}
+@pytest.mark.parametrize("accumulate, double, rate", [(1, False, 0.0005), (2, True, 0.02)])
+def test_two_ranks_log_the_losses_of_one(
+    accumulate: int, double: bool, rate: float, where: dict[str, Any], tmp_path: Path
+) -> None:
+    """Twenty iterations without dropout: in float32 at a rate where rounding stays small, in float64 at mini's."""
+    training = {"iterations": 20, "log_every": 1, "learning_rate": rate, "accumulate": accumulate}
     curves = []
     for number in (1, 2):
         folder = prepared(tmp_path / str(number), where, **training)
-        assert set(local_ranks.run(number, local_ranks.work, folder, None, False)) == {0}
+        assert set(local_ranks.run(number, work_without_dropout, folder, double)) == {0}
         curves.append(curve(folder))
         assert read_json(folder / "provenance.json")["ranks"] == number
     assert len(curves[0]) == 20 and curves[0][-1]["loss"] < curves[0][0]["loss"]
     for one, two in zip(*curves, strict=True):
         assert two == pytest.approx(one, abs=1e-4)
+
+
+def work_without_dropout(folder: Path, double: bool) -> None:
+    local_ranks.without_dropout()
+    if double:
+        build = job.build_with_loss
+
+        def build_double(*arguments: Any) -> Any:
+            network, weights = build(*arguments)
+            return network.double(), weights
+
+        job.build_with_loss = build_double
+    local_ranks.work(folder)
 
 
 def test_two_runs_of_two_ranks_are_the_same_bytes(

@@ -73,6 +73,7 @@ def train_in_process(
     kind: str = "train",
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
+    terminate_at_step: int | None = None,
 ) -> int:
     """Train in a process of its own and return its exit code, -9 when it was killed.
 
@@ -80,8 +81,9 @@ def train_in_process(
         kind: of the job, `train` or `transfer`.
         die_at_step: SIGKILL in the middle of this iteration of the process, counted from 1.
         die_while_saving: SIGKILL when this checkpoint of the process lies beside its name, not yet renamed.
+        terminate_at_step: SIGTERM in the middle of this iteration.
     """
-    process = start(spec, where, folder, die_at_step, die_while_saving, kind=kind)
+    process = start(spec, where, folder, die_at_step, die_while_saving, terminate_at_step, kind=kind)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
@@ -108,6 +110,7 @@ def _train(
     kind: str,
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
+    terminate_at_step: int | None = None,
 ) -> None:
     import torch
 
@@ -119,6 +122,7 @@ def _train(
     multiprocessing.set_start_method("fork", force=True)
     torch.cuda.is_available = lambda: False  # the same bits are promised on a CPU only
     _kill_at(loop, "weighted_sum", die_at_step)
+    _kill_at(loop, "weighted_sum", terminate_at_step, number=signal.SIGTERM)
     if die_while_saving is not None:
         _kill_at(sgr.files.os, "replace", die_while_saving, "checkpoint.pt")
     folder.mkdir(parents=True, exist_ok=True)
@@ -126,8 +130,8 @@ def _train(
         function(kind)(spec, where, folder)
 
 
-def _kill_at(module: Any, name: str, call: int | None, only: str = "") -> None:
-    """SIGKILL this process at a call of `module.name`, counted from 1, whose last argument ends in `only`."""
+def _kill_at(module: Any, name: str, call: int | None, only: str = "", number: int = signal.SIGKILL) -> None:
+    """Send this process a signal at a call of `module.name`, counted from 1, whose last argument ends in `only`."""
     original, calls = getattr(module, name), 0
 
     def counted(*arguments: Any) -> Any:
@@ -135,7 +139,7 @@ def _kill_at(module: Any, name: str, call: int | None, only: str = "") -> None:
         if not only or str(arguments[-1]).endswith(only):
             calls += 1
             if calls == call:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
         return original(*arguments)
 
     setattr(module, name, counted)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # A resumed job goes on from its checkpoint, so reaching the time limit is no failure.
 MAX_TIMEOUTS = 100
+# The other tasks of a job end with the first that fails, also where they wait for it inside NCCL.
+SRUN = ["--kill-on-bad-exit=1"]
 
 
 class Work:
@@ -109,6 +111,7 @@ def _parameters(name: str, array: Array, cluster: Cluster, code: Path, here: Pat
         "gpus_per_node": gpus // nodes or None,
         "array_parallelism": cluster.max_jobs or len(array.jobs),
         "stderr_to_stdout": True,
+        "srun_args": SRUN,
         "dependency": array.dependency,
         "setup": [
             *asked.setup_lines,
