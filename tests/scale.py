@@ -298,7 +298,8 @@ Made by `python -m tests.scale` at commit {commit}, on {os.cpu_count()} cores th
 images/s suffer from that, CPU time less. Generated images of {PIXELS[0]} x {PIXELS[1]} pixels, up to a quarter more
 a side; the last lines have images of 480 x 640, and an annotation file as large as that of train2017
 ({FULL[0]:,} images, {FULL[1]:,} annotations). *CPU ÷ decoding* compares with plain decoding of the same samples by the
-same workers: of images and label maps, as training reads them; components read the label maps alone, which are decoded faster.
+same workers: of images and label maps, as training reads them; components read the label
+maps alone, which are decoded faster.
 *evaluation* is the job with a network that costs nothing: what is left is mostly the way from the loader's processes,
 and 700 MB of its memory are libraries. Memory is the peak, of the process itself and of its workers together (what they
 share counts for each).
