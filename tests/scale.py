@@ -1,7 +1,7 @@
 """Time and memory at 1,000 to 20,000 generated images: `python -m tests.scale` writes docs/scale.md and docs/scale.png.
 
-Each step runs in a process of its own over all cores, after its imports. CPU time counts its workers and does not
-depend on what else the machine does; plain decoding of the same files by the same workers is what it is held against.
+Each step runs in a process of its own over all cores, after its imports. CPU time counts its workers and suffers
+less from what else the machine does; plain decoding of the same files by the same workers is what it is held against.
 """
 
 from __future__ import annotations
@@ -295,10 +295,11 @@ def markdown(frame: pd.DataFrame, commit: str) -> str:
     return f"""# Scale
 
 Made by `python -m tests.scale` at commit {commit}, on {os.cpu_count()} cores that had other work as well: seconds and
-images/s suffer from that, CPU time hardly. Generated images of {PIXELS[0]} x {PIXELS[1]} pixels, up to a quarter more
+images/s suffer from that, CPU time less. Generated images of {PIXELS[0]} x {PIXELS[1]} pixels, up to a quarter more
 a side; the last lines have images of 480 x 640, and an annotation file as large as that of train2017
 ({FULL[0]:,} images, {FULL[1]:,} annotations). *CPU ÷ decoding* compares with plain decoding of the same samples by the
-same workers: of images and label maps, as training reads them, though components need the label maps alone.
+same workers: of images and label maps, as training reads them; components read the label
+maps alone, which are decoded faster.
 *evaluation* is the job with a network that costs nothing: what is left is mostly the way from the loader's processes,
 and 700 MB of its memory are libraries. Memory is the peak, of the process itself and of its workers together (what they
 share counts for each).
