@@ -145,7 +145,8 @@ class Lab:
             (str(self.root), ""),
             (self.id or "no id", "ID"),
             (r"\b[0-9a-f]{32}\b", "OTHER"),
-            (r"/jobs/\S+?(?=[),])", "LOG") if "log: " in first else (r"/jobs/KEY", "FOLDER"),
+            (r"(?<=log: )/jobs/\S+?(?=[),])", "LOG"),
+            (r"/jobs/KEY", "FOLDER"),
         ):
             first = re.sub(found, name, first)
         return first
@@ -304,6 +305,7 @@ def disk_full(lab: Lab) -> Seen:
 def rank_failed(lab: Lab) -> Seen:
     """one rank of two fails"""
     lab.strike("rank")
+    lab.settings(memory_gb=4)  # torch, twice
     lab.wrap_sbatch('exec $sbatch --ntasks-per-node=2 "$@"')
     repro = lab.start()
     seen = lab.end(repro)
@@ -525,6 +527,8 @@ def test_node_failure(
             eventually(lambda: fields(made.id)["Restarts"] == "1")
         finally:
             scontrol("update", f"NodeName={node}", "State=RESUME")
+        # before that the first run, which the node's daemon is about to end, could still get through the gate
+        eventually(lambda: made.attempts == 2)
         made.open_gate()
         assert as_written(made.end(repro)) == documented.get("node failure")
         assert made.attempts == 2
