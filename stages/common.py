@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 
 
 def run(function: Callable[..., None], *names: str) -> None:
-    """Call `function` with the command line's arguments `names`; a UserError ends with status 2.
+    """Call `function` with the command line's arguments; a UserError ends with status 2.
 
-    `name` is a positional argument, `name*` a list of any number of them, `--name` a flag.
+    names: of positional arguments, `names...` of any number of them, `--name` of a switch, `--name=` of an option.
     """
     parser = argparse.ArgumentParser(description=function.__doc__)
     for name in names:
-        if name.startswith("--"):
+        if name.endswith("="):
+            parser.add_argument(name.removesuffix("="))
+        elif name.startswith("--"):
             parser.add_argument(name, action="store_true")
+        elif name.endswith("..."):
+            parser.add_argument(name.removesuffix("..."), nargs="*")
         else:
-            parser.add_argument(name.rstrip("*"), nargs="*" if name.endswith("*") else None)
+            parser.add_argument(name)
     arguments = parser.parse_args()
     spare_collections()
     try:
-        function(**vars(arguments))
+        function(*vars(arguments).values())
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

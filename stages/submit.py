@@ -115,4 +115,4 @@ def run_here(jobs: Sequence[Job], cluster: Cluster) -> None:
 
 
 if __name__ == "__main__":
-    run(main, "targets*", "--here")
+    run(main, "targets...", "--here")

@@ -4,9 +4,34 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
 
 # A runner in the background of a shell ignores Ctrl-C, and so would every process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read when torch is loaded: two threads on cores that are busy elsewhere are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def one_node() -> Iterator[None]:
+    """Start the machine's own test cluster for the session if it is down; a real cluster is left as it is."""
+    if subprocess.run(["sinfo"], capture_output=True).returncode == 0:
+        yield
+        return
+    subprocess.run(["bash", str(TESTS / "slurm" / "up.sh")], check=True)
+    yield
+    subprocess.run(["bash", str(TESTS / "slurm" / "down.sh")], check=True)
+
+
+@pytest.fixture
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let jobs of any process find the functions of tests/fake_jobs.py."""
+    monkeypatch.syspath_prepend(str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(TESTS.parent)]))

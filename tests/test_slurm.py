@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -24,28 +23,11 @@ from sgr.launch.snapshot import PACKAGE
 from sgr.launch.store import Job, JobStore
 from sgr.launch.submit import Submission, submit
 
-TESTS = Path(__file__).parent
 pytestmark = [
     pytest.mark.slurm,
+    pytest.mark.usefixtures("one_node", "importable"),
     pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_node() -> Iterator[None]:
-    """Start the machine's own test cluster for these tests if it is down; a real cluster is left as it is."""
-    if subprocess.run(["sinfo"], capture_output=True).returncode == 0:
-        yield
-        return
-    subprocess.run(["bash", str(TESTS / "slurm" / "up.sh")], check=True)
-    yield
-    subprocess.run(["bash", str(TESTS / "slurm" / "down.sh")], check=True)
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(TESTS))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(PACKAGE.parent)]))
 
 
 @pytest.fixture
@@ -191,6 +173,7 @@ def test_dependent_job_waits_for_its_training(cluster: Cluster) -> None:
 def test_dependent_job_does_not_outwait_a_failed_training(cluster: Cluster) -> None:
     training = Job("fake_jobs:fail", {"n": 2})
     evaluation = Job("fake_jobs:count", {"iterations": 1, "seed": 5}, after=(training,))
-    submit([training, evaluation], cluster)
+    _, (_, identity) = submit([training, evaluation], cluster)
+    assert identity is not None
     with pytest.raises(JobError, match=r"ended as CANCELLED"):
-        squeue.wait({JobStore(cluster.jobs).folder(evaluation): "0"})
+        squeue.wait({JobStore(cluster.jobs).folder(evaluation): identity})

@@ -95,8 +95,7 @@ def wait(queue: Mapping[Path, str]) -> None:
 
 def _settle(folder: Path, identity: str) -> None:
     # The queue has let go of the job. Over NFS its last file may show a little later than that.
-    submission = read_json(folder / "slurm.json")["submission"]
-    log = submission_folder(folder.parent, submission) / f"{identity}_0_log.out"
+    log = output(folder)
     ending = ended_in_slurm(identity, _fields(identity), log)
     deadline = time.monotonic() + (0 if ending.explained else SETTLE_SECONDS)
     while not is_finished(folder):
@@ -131,6 +130,12 @@ def await_answer() -> None:
 def submission_folder(store: Path, submission: str) -> Path:
     """Where submitit keeps the script, pickles and output of the jobs that were submitted under a name."""
     return store / "submissions" / submission
+
+
+def output(folder: Path) -> Path:
+    """The file of what a job, the last that slurm.json of its folder tells of, printed under SLURM."""
+    record = read_json(folder / "slurm.json")
+    return submission_folder(folder.parent, record["submission"]) / f"{record['id']}_0_log.out"
 
 
 def complaint(output: str) -> str:
