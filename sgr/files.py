@@ -33,8 +33,11 @@ def fsync_folder(folder: str | os.PathLike[str]) -> None:
 
 
 @contextmanager
-def open_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """A binary file beside `path`, to write; it becomes `path` when the block ends without an error."""
+def open_aside(path: str | os.PathLike[str], new: bool = False) -> Iterator[BinaryIO]:
+    """A binary file beside `path`, to write; it becomes `path` when the block ends without an error.
+
+    Raises FileExistsError if it shall be `new` and there is one by then.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".aside", dir=path.parent)
@@ -44,7 +47,11 @@ def open_aside(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        if new:
+            os.link(aside, path)
+            os.unlink(aside)
+        else:
+            os.replace(aside, path)
     except BaseException as error:
         Path(aside).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
@@ -59,10 +66,15 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         file.write(data)
 
 
+def write_new_json(path: str | os.PathLike[str], value: Any) -> None:
+    """`write_json` for the first of several writers. Raises FileExistsError for the others."""
+    with open_aside(path, new=True) as file:
+        file.write(_json(value))
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
     """Replace `path` by `value` as JSON: sorted keys, indent 1, a newline at the end."""
-    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    write_bytes(path, _json(value))
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -73,6 +85,11 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"cannot read {path}: {error.strerror}") from None
     except ValueError as error:
         raise UserError(f"{path} is not valid JSON: {error}") from None
+
+
+def _json(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
 
 
 def _umask() -> int:

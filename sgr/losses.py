@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgr import ranks
 from sgr.matching import match_concepts, matching_cost
 
 Union = Literal["sum", "probabilistic"]
@@ -60,7 +61,8 @@ class ConceptLoss(nn.Module):
     def terms(self, concept_logits: Tensor, components: Tensor) -> dict[str, Tensor]:
         """The terms of Eq. 6 by name, unweighted: `focal`, `dice` (a component each), `cosine` (a pair each).
 
-        An image without components adds nothing; a batch without any gives zeros that carry a gradient.
+        An image without components adds nothing; a batch without any gives zeros that carry a gradient. Where
+        torch.distributed shares a batch among ranks, the mean over the ranks is the loss of the whole batch.
         """
         if len(concept_logits) != len(components):
             raise ValueError(
@@ -79,7 +81,7 @@ class ConceptLoss(nn.Module):
                 dtype
             )  # (B, C, K): concept k is in component j
             real = (slots < counts.unsqueeze(1)).to(dtype)  # (B, C): padding is not
-            number = real.sum().clamp_min(1)
+            number = ranks.divisor(real.sum())
             union, off = self._union(logits, member)
             return {
                 "focal": (self._focal(union, off, masks) * real).sum() / number,
@@ -114,7 +116,7 @@ def _cosine(regions: Tensor, member: Tensor) -> Tensor:
     own = units.square().sum(-1, keepdim=True)  # 1, or 0 for a region that vanished
     total = (member @ units).square().sum(-1) - (member @ own).squeeze(-1)
     pairs = (members * (members - 1)).sum()
-    return total.sum() / pairs.clamp_min(1)
+    return total.sum() / ranks.divisor(pairs)
 
 
 def component_masks(components: Tensor, size: tuple[int, int], L: int) -> tuple[Tensor, Tensor]:

@@ -172,6 +172,15 @@ def _written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
+def test_terminated_it_writes_a_checkpoint_first(uninterrupted, where, tmp_path):
+    spec, folder = uninterrupted
+    rarely = where | {"checkpoint_seconds": 1e9}
+    assert tiny_row.train_in_process(spec, rarely, tmp_path, terminate_at_step=5) == -signal.SIGTERM
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["iteration"] == 5
+    assert tiny_row.train_in_process(spec, rarely, tmp_path) == 0
+    assert same(folder, tmp_path)
+
+
 def test_half_written_checkpoint_beside_the_name_is_ignored(uninterrupted, where, tmp_path):
     spec, folder = uninterrupted
     (tmp_path / ".checkpoint.pt.abc.aside").write_bytes(b"PK\x03\x04 half a checkpoint")
@@ -188,7 +197,7 @@ def test_resume_after_the_end_trains_nothing_anew(uninterrupted, where, tmp_path
 
 
 def test_checkpoint_restores_every_state(tmp_path):
-    """Parameters, buffers, momenta, schedule, generator and curve."""
+    """Parameters, buffers, momenta, schedule, generator, curve and the losses not yet in it."""
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout(0.5))
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
@@ -197,18 +206,16 @@ def test_checkpoint_restores_every_state(tmp_path):
         network(torch.rand(2, 1, 3, 3)).square().sum().backward()
         optimizer.step()
         schedule.step()
-    checkpoint.save(tmp_path / "c.pt", network, optimizer, schedule, 3, [{"iteration": 3, "loss": 0.1}])
+    rows, sums = [{"iteration": 3, "loss": 0.1}], {"loss": torch.tensor(0.3)}
+    checkpoint.save(tmp_path / "c.pt", network, optimizer, schedule, 3, rows, sums)
     expected = torch.rand(5)
 
     torch.manual_seed(1)
     other = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2), nn.Dropout(0.5))
     optimizer2 = torch.optim.AdamW(other.parameters(), lr=0.1)
     schedule2 = polynomial(optimizer2, 10, 0.9, 0)
-    assert checkpoint.resume(tmp_path / "absent.pt", other, optimizer2, schedule2) == (0, [])
-    assert checkpoint.resume(tmp_path / "c.pt", other, optimizer2, schedule2) == (
-        3,
-        [{"iteration": 3, "loss": 0.1}],
-    )
+    assert checkpoint.resume(tmp_path / "absent.pt", other, optimizer2, schedule2) == (0, [], {})
+    assert checkpoint.resume(tmp_path / "c.pt", other, optimizer2, schedule2) == (3, rows, sums)
     assert torch.equal(torch.rand(5), expected)
     assert schedule2.get_last_lr() == schedule.get_last_lr()
     for (name, first), second in zip(network.state_dict().items(), other.state_dict().values(), strict=True):
@@ -459,14 +466,22 @@ def test_loss_that_is_not_finite(where, tmp_path):
     assert not (tmp_path / "model.safetensors").exists()
 
 
-def test_checkpoints_come_when_no_loss_waits_to_be_logged():
+def test_checkpoint_between_two_rows_of_the_curve_has_the_losses_since_the_first():
     """Otherwise a resumed run would log another mean."""
     torch.manual_seed(0)
-    done: list[int] = []
+    done: list[tuple[int, bool]] = []
+    sums: dict[str, Tensor] = {}
     network = Network(Cells(), None, PixelHead(OfLastMap(), nn.Conv2d(6, 11, 1)), None)
     batch = as_batch(*example(2, (32, 40)))
-    fit_few(network, [batch] * 8, log_every=3, checkpoint=done.append, checkpoint_seconds=0)
-    assert done == [3, 6]
+    fit_few(
+        network,
+        [batch] * 5,
+        log_every=3,
+        sums=sums,
+        checkpoint=lambda iteration: done.append((iteration, "loss" in sums)),
+        checkpoint_seconds=0,
+    )
+    assert done == [(1, True), (2, True), (3, False), (4, True)]
 
 
 # Paired rows

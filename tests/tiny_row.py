@@ -44,7 +44,7 @@ def entry(stage: str, row: str = ROW, **training: Any) -> dict[str, Any]:
 
     Its head has dropout and batch norm, as in the profile; 9 iterations with a row of the curve every 2.
     """
-    found = copy.deepcopy(_entries()[f"{stage}/{row}"])
+    found = copy.deepcopy(entries()[f"{stage}/{row}"])
     found["network"]["head"]["width"] = 16
     if component := found["network"]["component"]:
         component |= {"K": 8, "D": 16} | ({"heads": 2} if component["kind"] == "sgr" else {})
@@ -72,14 +72,16 @@ def train_in_process(
     *,
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
+    terminate_at_step: int | None = None,
 ) -> int:
     """Train in a process of its own and return its exit code, -9 when it was killed.
 
     Args:
         die_at_step: SIGKILL in the middle of this iteration of the process, counted from 1.
         die_while_saving: SIGKILL when this checkpoint of the process lies beside its name, not yet renamed.
+        terminate_at_step: SIGTERM in the middle of this iteration.
     """
-    process = start(spec, where, folder, die_at_step, die_while_saving)
+    process = start(spec, where, folder, die_at_step, die_while_saving, terminate_at_step)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
@@ -103,6 +105,7 @@ def _train(
     folder: Path,
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
+    terminate_at_step: int | None = None,
 ) -> None:
     import torch
 
@@ -113,6 +116,7 @@ def _train(
     multiprocessing.set_start_method("fork", force=True)
     torch.cuda.is_available = lambda: False  # the same bits are promised on a CPU only
     _kill_at(loop, "weighted_sum", die_at_step)
+    _kill_at(loop, "weighted_sum", terminate_at_step, number=signal.SIGTERM)
     if die_while_saving is not None:
         _kill_at(sgr.files.os, "replace", die_while_saving, "checkpoint.pt")
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,8 +124,8 @@ def _train(
         job.train(spec, where, folder)
 
 
-def _kill_at(module: Any, name: str, call: int | None, only: str = "") -> None:
-    """SIGKILL this process at a call of `module.name`, counted from 1, whose last argument ends in `only`."""
+def _kill_at(module: Any, name: str, call: int | None, only: str = "", number: int = signal.SIGKILL) -> None:
+    """Send this process a signal at a call of `module.name`, counted from 1, whose last argument ends in `only`."""
     original, calls = getattr(module, name), 0
 
     def counted(*arguments: Any) -> Any:
@@ -129,12 +133,12 @@ def _kill_at(module: Any, name: str, call: int | None, only: str = "") -> None:
         if not only or str(arguments[-1]).endswith(only):
             calls += 1
             if calls == call:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), number)
         return original(*arguments)
 
     setattr(module, name, counted)
 
 
 @cache
-def _entries() -> dict[str, dict[str, Any]]:
+def entries() -> dict[str, dict[str, Any]]:
     return plan.entries(load(ROOT / "params.yaml").model_copy(update={"profile": "mini"}), ROOT)

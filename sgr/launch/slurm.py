@@ -14,16 +14,18 @@ from sgr.files import write_json
 from sgr.launch.arrays import Array
 from sgr.launch.cluster import Cluster, main_root
 from sgr.launch.provenance import now
+from sgr.launch.ranks import run, tell_from_submitit
 from sgr.launch.snapshot import environment
 from sgr.launch.squeue import complaint, submission_folder
 from sgr.launch.store import JobStore
-from sgr.launch.worker import work
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
 
 # A resumed job goes on from its checkpoint, so reaching the time limit is no failure.
 MAX_TIMEOUTS = 100
+# The other tasks of a job end with the first that fails, also where they wait for it inside NCCL.
+SRUN = ["--kill-on-bad-exit=1"]
 
 
 class Work:
@@ -35,7 +37,8 @@ class Work:
     def __call__(self) -> None:
         """Run the job. Its loader workers must leave SLURM's warning signal to this process."""
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN))
-        work(self.folder)
+        tell_from_submitit()
+        run(self.folder)
 
     def checkpoint(self) -> DelayedSubmission:
         """What to run after a preemption or time limit: the same, it resumes by itself."""
@@ -108,6 +111,7 @@ def _parameters(name: str, array: Array, cluster: Cluster, code: Path, here: Pat
         "gpus_per_node": gpus // nodes or None,
         "array_parallelism": cluster.max_jobs or len(array.jobs),
         "stderr_to_stdout": True,
+        "srun_args": SRUN,
         "dependency": array.dependency,
         "setup": [
             *asked.setup_lines,

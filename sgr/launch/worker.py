@@ -8,13 +8,20 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from contextlib import (
+    AbstractContextManager,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+    suppress,
+)
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from sgr.errors import UserError
-from sgr.files import write_json
+from sgr.files import write_json, write_new_json
 from sgr.launch.failure import is_full, no_space
 from sgr.launch.locks import locked
 from sgr.launch.provenance import now, provenance
@@ -29,12 +36,15 @@ KINDS = {
 }
 
 
-def work(folder: Path, tee: bool = True) -> None:
+def work(
+    folder: Path, tee: bool = True, together: Callable[[], AbstractContextManager[None]] = nullcontext
+) -> None:
     """Run the job that `JobStore.prepare` wrote into `folder`, unless it has finished; write done.json last.
 
     A second worker waits for the first and then finds the job finished. The job function resumes from
     the checkpoint it keeps in `folder`. With `tee`, its output also goes to `folder/log.txt`.
-    An error is recorded in failed.json and log.txt, then raised.
+    `together` surrounds the job function, once the folder is locked. An error is recorded in failed.json and log.txt,
+    then raised.
     """
     with locked(folder):
         if is_finished(folder):
@@ -48,7 +58,8 @@ def work(folder: Path, tee: bool = True) -> None:
                 file.write(heading + "\n")
             with _logged(folder / "log.txt", tee):
                 print(f"--- {job.kind} {job.key} started {heading}", flush=True)
-                artefacts = function(job.kind)(job.spec, job.where, folder)
+                with together():
+                    artefacts = function(job.kind)(job.spec, job.where, folder)
             write_json(folder / "provenance.json", provenance(folder, started, time.monotonic() - clock))
             complete(folder, artefacts)
         except Exception as error:
@@ -71,9 +82,11 @@ def function(kind: str) -> Callable[[dict[str, Any], dict[str, Any], Path], list
 
 def main(folder: Path) -> int:
     """Exit status of a worker process: 0 done, 2 a user's mistake, 1 any other error (logged)."""
+    from sgr.launch.ranks import run
+
     spare_collections()
     try:
-        work(folder, tee=False)
+        run(folder, tee=False)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -83,11 +96,11 @@ def main(folder: Path) -> int:
 
 
 def record(folder: Path, error: Exception) -> None:
-    """Write failed.json and add the traceback to log.txt, as far as the disk has room for them."""
+    """Write failed.json, unless another rank of the job was first, and add the traceback to log.txt; both if they fit."""
     text = "".join(traceback.format_exception(error))
     sentence = str(error) if isinstance(error, UserError) else no_space(folder) if is_full(error) else None
     with suppress(OSError):
-        write_json(folder / "failed.json", {"failed": now(), "sentence": sentence, "traceback": text})
+        write_new_json(folder / "failed.json", {"failed": now(), "sentence": sentence, "traceback": text})
     with suppress(OSError), open(folder / "log.txt", "a") as log:
         log.write(text)
 

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save
-from torch.utils.data import DataLoader
 
-from sgr import data
+from sgr import data, ranks
 from sgr.data.archive import ComponentArchive
 from sgr.data.manifest import check, samples
 from sgr.data.samples import TrainingSamples
@@ -21,13 +20,15 @@ from sgr.files import read_json, write_bytes, write_json
 from sgr.models import build
 from sgr.models.network import Network, parameter_count
 from sgr.training import checkpoint
+from sgr.training.batches import batches
 from sgr.training.curve import Curve
-from sgr.training.loop import Batch, fit
+from sgr.training.loop import fit
 from sgr.training.optimizer import build_optimizer, polynomial
+from sgr.training.share import share
 
 
 def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
-    """Train, or go on from the folder's checkpoint.
+    """Train, or go on from the folder's checkpoint. All ranks of a job call it; the first alone writes.
 
     Args:
         spec: `plan` (the row's plan entry), `seed`, and the hashes of the inputs.
@@ -40,6 +41,7 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
     """
     plan, seed = spec["plan"], spec["seed"]
     settings, concept = plan["training"], plan["concept_loss"]
+    share(settings["batch_size"], settings["accumulate"], ranks.number())
     device = reproducible(seed, plan["threads"])
     dataset = data.dataset(plan["dataset"])
     manifest = read_json(where["manifest"])
@@ -52,8 +54,9 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
     names = ("optimizer", "learning_rate", "head_multiplier", "momentum", "weight_decay")
     optimizer = build_optimizer(network, **{name: settings[name] for name in names})
     schedule = polynomial(optimizer, settings["iterations"], settings["power"], settings["warmup"])
-    start, rows = checkpoint.resume(folder / "checkpoint.pt", network, optimizer, schedule)
-    curve = Curve(folder / "dvclive", rows)
+    draw_apart(seed)
+    start, rows, sums = checkpoint.resume(folder / "checkpoint.pt", network, optimizer, schedule)
+    curve = Curve(folder / "dvclive", rows) if ranks.rank() == 0 else None
 
     positions = TrainingSamples(
         samples(Path(where["data"]), manifest, plan["split"]),
@@ -69,7 +72,9 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
     )
     speed = fit(
         network,
-        batches(positions, start, settings["batch_size"], where["loader_workers"], device),
+        batches(
+            positions, start, settings["batch_size"], settings["accumulate"], where["loader_workers"], device
+        ),
         optimizer,
         schedule,
         weights=weights,
@@ -82,17 +87,21 @@ def train(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str
         compiled=settings["compile"],
         device=device,
         log_every=settings["log_every"],
-        log=curve.log,
+        log=curve.log if curve else lambda row: None,
         checkpoint=lambda done: checkpoint.save(
-            folder / "checkpoint.pt", network, optimizer, schedule, done, curve.rows
+            folder / "checkpoint.pt", network, optimizer, schedule, done, curve.rows if curve else [], sums
         ),
         checkpoint_seconds=where["checkpoint_seconds"],
         title=f"{plan['row']} seed {seed}",
+        sums=sums,
     )
+    if not curve:
+        return []
     state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     write_bytes(folder / "model.safetensors", save(state))
     write_bytes(folder / "curve.csv", as_csv(curve.rows))
-    write_json(folder / "measured.json", measured(device, speed) | {"parameters": parameter_count(network)})
+    about = {"parameters": parameter_count(network), "ranks": ranks.number()}
+    write_json(folder / "measured.json", measured(device, speed) | about)
     (folder / "checkpoint.pt").unlink(missing_ok=True)
     return ["model.safetensors", "curve.csv"]
 
@@ -113,20 +122,10 @@ def build_with_loss(
     }
 
 
-def batches(
-    positions: TrainingSamples, start: int, size: int, workers: int, device: torch.device
-) -> Iterator[Batch]:
-    """Batches from iteration `start` on; each sample is a function of its position, so workers change nothing."""
-    loader = DataLoader(
-        positions,
-        batch_size=size,
-        sampler=range(start * size, len(positions)),
-        num_workers=workers,
-        pin_memory=device.type == "cuda",
-        generator=torch.Generator(),  # the loader draws a seed from it, and must not from the one that dropout uses
-        persistent_workers=False,
-    )
-    return iter(loader)
+def draw_apart(seed: int) -> None:
+    """Give each rank but the first a generator of its own: they start from the same weights, but drop other cells."""
+    if ranks.rank() > 0:
+        torch.manual_seed(int(np.random.SeedSequence([seed, ranks.rank()]).generate_state(1)[0]))
 
 
 def as_csv(rows: list[dict[str, float]]) -> bytes:

@@ -21,7 +21,7 @@ class Head(nn.Module):
         raise NotImplementedError
 
     def losses(self, prediction: Any, labels: Tensor) -> dict[str, Tensor]:
-        """Named losses, unweighted, one for each of `loss_weights`.
+        """Named losses, unweighted, one for each of `loss_weights`; their mean over ranks is that of the whole batch.
 
         Args:
             prediction: of `forward`.

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgr import ranks
 from sgr.data.files import IGNORE
 from sgr.models.heads.head import Head
 
@@ -102,4 +103,4 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
         ignore_index=IGNORE,
         reduction="sum",
     )
-    return total / (labels != IGNORE).sum().clamp_min(1)
+    return total / ranks.divisor((labels != IGNORE).sum())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from sgr import ranks
 from sgr.data.files import IGNORE
 from sgr.models.heads.pixels import PixelHead, PixelPrediction
 from sgr.sinkhorn import sinkhorn
@@ -98,7 +99,7 @@ class PrototypeHead(PixelHead):
                 shares = sinkhorn(own, group, C + 1, kappa=self.kappa, iterations=self.iterations)
                 assigned = shares.argmax(1)  # (N,) the prototype of each cell
             positive = own.gather(1, assigned[:, None]).squeeze(1)
-            count = labelled.sum().clamp_min(1)
+            count = ranks.divisor(labelled.sum())
             named["contrast"] = (labelled * (total - positive / self.temperature)).sum() / count
             named["distance"] = (labelled * (1 - positive).square()).sum() / count
             if self.training:
@@ -135,11 +136,13 @@ def similarities(units: Tensor, prototypes: Tensor) -> Tensor:
 def moved(prototypes: Tensor, units: Tensor, slot: Tensor, momentum: float) -> Tensor:
     """Prototypes (C, K, D) after a step towards the normalised mean of the embeddings of each, on the sphere.
 
+    The embeddings of all ranks count.
+
     Args:
         units: (N, D).
         slot: (N,), c * K + k for an embedding of prototype k of class c, C * K for one that counts nowhere.
     """
     sums = units.new_zeros(prototypes[..., 0].numel() + 1, units.shape[1]).index_add(0, slot, units)
-    sums = sums[:-1].view_as(prototypes)
+    sums = ranks.total(sums[:-1]).view_as(prototypes)
     step = F.normalize(momentum * prototypes + (1 - momentum) * F.normalize(sums, dim=-1), dim=-1)
     return step.where(sums.any(-1, keepdim=True), prototypes)

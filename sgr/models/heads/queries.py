@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sgr import ranks
 from sgr.data.files import IGNORE
 from sgr.errors import UserError
 from sgr.models.heads.head import Head
@@ -118,9 +119,13 @@ class QueryHead(Head):
             torch.cat([target.masks[chosen] for target, chosen in matched]),
             torch.stack([target.void for target in targets])[images],
         )
-        count = max(1, sum(len(target.classes) for target in targets))
+        count = ranks.divisor(
+            torch.tensor(sum(len(target.classes) for target in targets), device=mask.device)
+        )
+        weight = self.class_weights[wanted].sum()  # what cross-entropy divides by
+        classification = F.cross_entropy(answers.class_logits.mT, wanted, weight=self.class_weights)
         return {
-            "classification": F.cross_entropy(answers.class_logits.mT, wanted, weight=self.class_weights),
+            "classification": classification * (weight / ranks.mean(weight)),
             "mask": mask / count,
             "dice": dice / count,
         }

@@ -1,0 +1,104 @@
+"""Jobs of two tasks on a real SLURM: `bash tests/slurm/up.sh` makes one here; without sbatch the tests are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import submitit
+
+from sgr.files import read_json
+from sgr.launch.failure import failure
+from sgr.launch.provenance import launched
+from sgr.launch.slurm import SRUN, Work
+from sgr.launch.store import Job, JobStore, is_finished
+from tests import local_ranks, tiny_row
+from tests.test_slurm import one_node  # noqa: F401  a fixture
+
+pytestmark = [
+    pytest.mark.slurm,
+    pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
+]
+ROOT = tiny_row.ROOT
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests"), str(ROOT)]))
+
+
+def submit(folder: Path) -> str:
+    """The id of the job in `folder`, two tasks of one CPU."""
+    executor = submitit.SlurmExecutor(folder / "submitit", max_num_timeout=9)
+    executor.update_parameters(
+        job_name=f"sgr-{folder.name}",
+        time=30,
+        ntasks_per_node=2,
+        cpus_per_task=1,
+        mem="2GB",
+        stderr_to_stdout=True,
+        srun_args=SRUN,
+        setup=["export OMP_NUM_THREADS=1"],
+        additional_parameters={"requeue": True},
+    )
+    return str(executor.submit(Work(folder)).job_id)
+
+
+def state(identity: str) -> str:
+    """PENDING, RUNNING, …; nothing once SLURM has let go of the job."""
+    found = subprocess.run(
+        ["squeue", "--noheader", "--format=%T", f"--jobs={identity}"], capture_output=True, text=True
+    )
+    return found.stdout.strip()
+
+
+def eventually(condition: Callable[[], object], seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"nothing happened for {seconds} s"
+        time.sleep(0.1)
+
+
+def test_warned_job_writes_a_checkpoint_on_all_ranks_and_is_requeued(tmp_path: Path) -> None:
+    where = tiny_row.make(tmp_path / "row") | {"checkpoint_seconds": 1e9}
+    job = Job("train", tiny_row.spec(iterations=60), where)
+    whole, warned = (
+        JobStore(tmp_path / name).prepare(job, launched("slurm", None)) for name in ("whole", "warned")
+    )
+    identity = submit(warned)
+    try:
+        live = warned / "dvclive"
+        eventually(lambda: any(len(tsv.read_text().splitlines()) > 3 for tsv in live.rglob("loss.tsv")))
+        subprocess.run(["scancel", "--signal=USR2", identity], check=True)
+        eventually(lambda: state(identity) == "PENDING")
+        assert (warned / "checkpoint.pt").exists() and not (warned / "failed.json").exists()
+        assert local_ranks.run(2, local_ranks.work, whole) == [0, 0]
+        eventually(lambda: not state(identity) or is_finished(warned))
+    finally:
+        subprocess.run(["scancel", identity])
+    for name in ("model.safetensors", "curve.csv"):
+        assert (warned / name).read_bytes() == (whole / name).read_bytes()
+    record = read_json(warned / "provenance.json")
+    assert record["attempts"] == 2 and record["ranks"] == 2
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("rank_jobs:fail", "ZeroDivisionError: of rank 1"),
+        ("rank_jobs:die", "one of the 2 ranks ended without a word, perhaps killed for want of memory"),
+    ],
+)
+def test_job_with_a_failing_rank_ends_and_tells_why(kind: str, said: str, tmp_path: Path) -> None:
+    folder = JobStore(tmp_path).prepare(Job(kind, {}), launched("slurm", None))
+    identity = submit(folder)
+    try:
+        eventually(lambda: not state(identity))
+    finally:
+        subprocess.run(["scancel", identity])
+    assert said in str(failure(folder, "ended")) and not is_finished(folder)
