@@ -96,7 +96,10 @@ def main(folder: Path) -> int:
 
 
 def record(folder: Path, error: Exception) -> None:
-    """Write failed.json, unless another rank of the job was first, and add the traceback to log.txt; both if they fit."""
+    """Write failed.json, unless another rank of the job was first, and add the traceback to log.txt.
+
+    What the disk has no room for is left out.
+    """
     text = "".join(traceback.format_exception(error))
     sentence = str(error) if isinstance(error, UserError) else no_space(folder) if is_full(error) else None
     with suppress(OSError):
