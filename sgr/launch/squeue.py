@@ -86,8 +86,7 @@ def wait(queue: Mapping[Path, str]) -> None:
 
 def _settle(folder: Path, identity: str) -> None:
     # The queue has let go of the job. Over NFS its last file may show a little later than that.
-    submission = read_json(folder / "slurm.json")["submission"]
-    log = submission_folder(folder.parent, submission) / f"{identity}_0_log.out"
+    log = output(folder)
     ending = ended_in_slurm(identity, _fields(identity), log)
     deadline = time.monotonic() + (0 if ending.explained else SETTLE_SECONDS)
     while not is_finished(folder):

@@ -101,11 +101,11 @@ def main(folder: Path) -> int:
 def record(folder: Path, error: Exception) -> None:
     """Write failed.json, unless another rank of the job was first, and add the traceback to log.txt.
 
-    Both as far as the disk has room for them.
+    What the disk has no room for is left out.
     """
     text = "".join(traceback.format_exception(error))
     sentence = str(error) if isinstance(error, UserError) else no_space(folder) if is_full(error) else None
-    with suppress(OSError):  # FileExistsError among them
+    with suppress(OSError):
         write_new_json(folder / "failed.json", {"failed": now(), "sentence": sentence, "traceback": text})
     with suppress(OSError), open(folder / "log.txt", "a") as log:
         log.write(text)
