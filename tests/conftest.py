@@ -19,6 +19,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side, the tests of a file stay together, for what they share, and so do those of SLURM: some stop it."""
+    for item in items:
+        together = "slurm" if item.get_closest_marker("slurm") else item.path.name
+        item.add_marker(pytest.mark.xdist_group(together))
+
+
 @pytest.fixture(scope="session")
 def one_node() -> Iterator[None]:
     """Start the machine's own test cluster for the session if it is down; a real cluster is left as it is."""

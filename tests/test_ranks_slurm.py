@@ -13,15 +13,17 @@ import pytest
 import submitit
 
 from sgr.files import read_json
-from sgr.launch.failure import failure
+from sgr.launch import submit
+from sgr.launch.cluster import Cluster, Slurm
+from sgr.launch.failure import Ending, failure
 from sgr.launch.provenance import launched
 from sgr.launch.slurm import SRUN, Work
 from sgr.launch.store import Job, JobStore, is_finished
 from tests import local_ranks, tiny_row
-from tests.test_slurm import one_node  # noqa: F401  a fixture
 
 pytestmark = [
     pytest.mark.slurm,
+    pytest.mark.usefixtures("one_node"),
     pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
 ]
 ROOT = tiny_row.ROOT
@@ -32,8 +34,8 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "tests"), str(ROOT)]))
 
 
-def submit(folder: Path) -> str:
-    """The id of the job in `folder`, two tasks of one CPU."""
+def two_tasks(folder: Path) -> str:
+    """The id of the job in `folder`, whose kind is none of those that get several tasks: two of one CPU."""
     executor = submitit.SlurmExecutor(folder / "submitit", max_num_timeout=9)
     executor.update_parameters(
         job_name=f"sgr-{folder.name}",
@@ -67,10 +69,12 @@ def eventually(condition: Callable[[], object], seconds: float = 180) -> None:
 def test_warned_job_writes_a_checkpoint_on_all_ranks_and_is_requeued(tmp_path: Path) -> None:
     where = tiny_row.make(tmp_path / "row") | {"checkpoint_seconds": 1e9}
     job = Job("train", tiny_row.spec(iterations=60), where)
-    whole, warned = (
-        JobStore(tmp_path / name).prepare(job, launched("slurm", None)) for name in ("whole", "warned")
-    )
-    identity = submit(warned)
+    whole = JobStore(tmp_path / "whole").prepare(job, launched("slurm", None))
+    asked = Slurm(time=30, memory_gb=4, cpus=1, gpus_per_job=0, processes=2)
+    cluster = Cluster(executor="slurm", jobs=tmp_path / "warned", slurm=asked)
+    warned = JobStore(cluster.jobs).folder(job)
+    identity = submit.submit([job], cluster)[0].id
+    assert identity
     try:
         live = warned / "dvclive"
         eventually(lambda: any(len(tsv.read_text().splitlines()) > 3 for tsv in live.rglob("loss.tsv")))
@@ -96,9 +100,9 @@ def test_warned_job_writes_a_checkpoint_on_all_ranks_and_is_requeued(tmp_path: P
 )
 def test_job_with_a_failing_rank_ends_and_tells_why(kind: str, said: str, tmp_path: Path) -> None:
     folder = JobStore(tmp_path).prepare(Job(kind, {}), launched("slurm", None))
-    identity = submit(folder)
+    identity = two_tasks(folder)
     try:
         eventually(lambda: not state(identity))
     finally:
         subprocess.run(["scancel", identity])
-    assert said in str(failure(folder, "ended")) and not is_finished(folder)
+    assert said in str(failure(folder, Ending("ended"))) and not is_finished(folder)

@@ -89,6 +89,15 @@ def launch(expression: str, cluster: Cluster, **variables: str) -> subprocess.Po
     )
 
 
+@on_slurm
+def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_is_submitted(cluster: Cluster) -> None:
+    job = Job("train", {"plan": {"training": {"batch_size": 8, "accumulate": 2}}})
+    three = cluster.slurm.model_copy(update={"processes": 3})
+    with pytest.raises(UserError, match="batch_size = 8 must be a multiple of ranks x accumulate = 3 x 2"):
+        submit([job], cluster.model_copy(update={"slurm": three}))
+    assert not (cluster.jobs / job.key / "slurm.json").exists()
+
+
 def test_arrays_match_index_by_index_where_they_can() -> None:
     train = [Job("train", {"seed": seed}) for seed in range(4)]
     evaluate = [Job("evaluate", {"of": job.key}, after=(job,)) for job in train]

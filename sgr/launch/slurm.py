@@ -17,7 +17,8 @@ from sgr.launch.provenance import now
 from sgr.launch.ranks import run, tell_from_submitit
 from sgr.launch.snapshot import environment
 from sgr.launch.squeue import complaint, submission_folder
-from sgr.launch.store import JobStore
+from sgr.launch.store import Job, JobStore
+from sgr.training.share import share
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MAX_TIMEOUTS = 100
 # The other tasks of a job end with the first that fails, also where they wait for it inside NCCL.
 SRUN = ["--kill-on-bad-exit=1"]
+TRAINING = ("train", "transfer")  # the kinds of jobs that run on several ranks
 
 
 class Work:
@@ -45,6 +47,13 @@ class Work:
         from submitit.core.utils import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+def check_ranks(job: Job, cluster: Cluster) -> None:
+    """Raise UserError if the ranks of a training job could not share its batches evenly."""
+    training = job.spec.get("plan", {}).get("training")
+    if job.kind in TRAINING and training:
+        share(training["batch_size"], training["accumulate"], cluster.slurm.processes)
 
 
 def sbatch(store: JobStore, array: Array, cluster: Cluster, code: Path) -> dict[str, str]:
@@ -92,7 +101,7 @@ def sbatch(store: JobStore, array: Array, cluster: Cluster, code: Path) -> dict[
 
 def _parameters(name: str, array: Array, cluster: Cluster, code: Path, here: Path) -> dict[str, Any]:
     asked, first = cluster.slurm, array.jobs[0]
-    training = first.kind in ("train", "transfer")
+    training = first.kind in TRAINING
     nodes, processes = (asked.nodes, asked.processes) if training else (1, 1)
     gpus = asked.gpus_per_job if training else min(1, asked.gpus_per_job)
     exports = environment(code, first.threads)

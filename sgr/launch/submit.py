@@ -16,7 +16,7 @@ from sgr.launch.check import check
 from sgr.launch.cluster import Cluster
 from sgr.launch.locks import is_running, locked
 from sgr.launch.provenance import launched
-from sgr.launch.slurm import sbatch
+from sgr.launch.slurm import check_ranks, sbatch
 from sgr.launch.snapshot import snapshot
 from sgr.launch.squeue import active, await_answer
 from sgr.launch.store import Job, JobStore
@@ -88,6 +88,8 @@ def _submit(
     store: JobStore, new: list[Job], found: dict[str, Submission], cluster: Cluster
 ) -> dict[str, Submission]:
     ids = _awaited_ids(store, new, found)
+    for job in new:
+        check_ranks(job, cluster)
     check(cluster)
     code = snapshot(store.root, new)
     launch = launched("slurm", code)
