@@ -103,6 +103,8 @@ def scratch(root: Path) -> Path:
     stages = yaml.safe_load((root / "dvc.yaml").read_text())
     listed = stages["stages"]["semantics"]["foreach"]
     stages["stages"]["semantics"]["foreach"] = {name: listed[name] for name in listed if name in ROWS}
+    listed = stages["stages"]["instance_semantics"]["foreach"]
+    stages["stages"]["instance_semantics"]["foreach"] = [name for name in listed if name in ROWS]
     backbones = {parameters()["rows"][name]["backbone"] for name in ROWS}
     stages["stages"]["weights"]["foreach"] = sorted(backbones)
     (root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import socket
 import subprocess
 from datetime import UTC, datetime
@@ -59,6 +60,7 @@ def provenance(folder: Path, started: str, seconds: float) -> dict[str, Any]:
         "finished": now(),
         "wall_seconds": round(seconds, 1),
         "hostname": socket.gethostname(),
+        "cpu": _cpu(),
         "python": platform.python_version(),
         "versions": _versions(),
     }
@@ -73,6 +75,12 @@ def attempts(folder: Path) -> int:
     """How often a worker has started on the job: one line each in attempts.txt."""
     path = folder / "attempts.txt"
     return len(path.read_text().splitlines()) if path.exists() else 0
+
+
+def _cpu() -> str:
+    # results are the same bits on one kind of CPU
+    models = re.findall(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), flags=re.MULTILINE)
+    return models[0] if models else platform.machine()
 
 
 def _versions() -> dict[str, str]:
