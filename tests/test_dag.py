@@ -260,7 +260,7 @@ def undeclared(root: Path, entry: dict[str, Any], read: Iterable[str]) -> list[s
             digest = hashlib.sha256((root / path).read_bytes()).hexdigest()[:16]
             said.add(f"data/generated/{Path(path).stem}-{digest}")
             if path in {out["path"] for out in entry["outs"]}:
-                said.add(f"data/generated/.{Path(path).stem}-*")  # while it is being made
+                said.add(f"data/generated/.{Path(path).stem}")  # while it is being made
     listed_by_import = {"stages", *(str(Path(path).parent) for path in read if path.endswith(".py"))}
     allowed = [*PLUMBING, *said, *(f"{path}/*" for path in said)]
     return sorted(
