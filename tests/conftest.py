@@ -12,13 +12,16 @@ import pytest
 
 TESTS = Path(__file__).parent
 
-# A runner in the background of a shell ignores Ctrl-C, and so would every process that a test starts and interrupts.
+# A runner in the background of a shell ignores Ctrl-C, and one under nohup a lost connection; so would every process
+# that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Read when torch is loaded: two threads on cores that are busy elsewhere are many times slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Side by side, the tests of a file stay together, for what they share, and so do those of SLURM: some stop it."""
     for item in items:

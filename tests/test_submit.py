@@ -340,7 +340,8 @@ def repository(tmp_path: Path) -> Path:
     """A copy of the checkout with one row of CamVid at a handful of iterations."""
     root = copy_checkout(tmp_path / "copy")
     gone = {f"rows.{name}": ... for name in parameters()["rows"] if name != ROW}
-    write_parameters(root, {**TINY, **gone})
+    transfer = {"coco-imagenet": {"start": "weights/resnet101"}}
+    write_parameters(root, {**TINY, **gone, "transfer": transfer})
     stages = yaml.safe_load((root / "dvc.yaml").read_text())
     stages["stages"]["semantics"]["foreach"] = {ROW: "camvid"}
     stages["stages"]["weights"]["foreach"] = ["resnet101"]
