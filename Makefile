@@ -18,7 +18,7 @@ cluster: $(STAMP) ## submit every stale job of TARGETS=… to SLURM at once, the
 
 test: $(STAMP) ## unit tests, and stages of every kind in a scratch copy
 	@echo "== tests (some run stages of every kind through DVC)"
-	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadgroup
+	@python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(STAMP) ## ruff (lint and format) and mypy
 	@ruff check . && ruff format --check . && mypy

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,12 +23,15 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side, the tests of a file stay together, for what they share, and so do those of SLURM: some stop it."""
-    for item in items:
-        together = "slurm" if item.get_closest_marker("slurm") else item.path.name
-        item.add_marker(pytest.mark.xdist_group(together))
+@pytest.fixture(autouse=True)
+def slurm_to_itself(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Of workers side by side one at a time runs a test of SLURM: some stop its daemons."""
+    if request.node.get_closest_marker("slurm") is None:
+        yield
+        return
+    with open(Path(tempfile.gettempdir(), "one-node-slurm.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")
