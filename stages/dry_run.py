@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgr.errors import UserError
+from stages import transfer
 from stages.common import row_inputs, run, stored_models, trained_jobs, training_inputs, training_jobs
+from stages.graph import names
 
 if TYPE_CHECKING:
     from sgr.config import Params
     from sgr.launch.cluster import Cluster
-    from sgr.launch.estimate import Split
+    from sgr.launch.estimate import ImagesOf
     from sgr.launch.store import Job
 
 Row = dict[str, dict[str, Any]]
-KINDS = ("train", "evaluate", "semantics")
+KINDS = ("train", "evaluate", "semantics", "instance_semantics", "transfer", "detect")
 
 
 def main(profile: str | None, tflops: str | None, targets: list[str]) -> None:
     """Print the jobs of every row that the targets need and how they stand, its GPU-hours and its disk; submit nothing.
 
-    Needs params.yaml alone: neither data nor weights nor a finished stage.
+    Needs params.yaml and dvc.yaml alone: neither data nor weights nor a finished stage.
     """
+    from sgr.launch import estimate, estimate_detection
     from sgr.launch.cluster import settings
-    from sgr.launch.estimate import TFLOPS, Cost, assumptions, estimate
+    from sgr.launch.estimate import TFLOPS, Cost
     from sgr.launch.listing import jobs as listed
     from sgr.launch.progress import progress
     from sgr.launch.store import JobStore
@@ -36,7 +39,7 @@ def main(profile: str | None, tflops: str | None, targets: list[str]) -> None:
     params = load_profile(profile)
     rate = rate_of(tflops) if tflops else TFLOPS
     cluster = settings()
-    rows = list(wanted_rows(params, stages_behind(targets) if targets else None))
+    rows, images = list(wanted_rows(params, names(targets))), images_of(params)
     known = {job.folder.name: job.state for job in listed(JobStore(cluster.jobs))}
 
     shown, states, total, left = [], {kind: Counter[str]() for kind in KINDS}, Cost(), Cost()
@@ -48,29 +51,34 @@ def main(profile: str | None, tflops: str | None, targets: list[str]) -> None:
             for part in parts:
                 for kind, found in row_states(params.profile, part, known).items():
                     counts[kind] += found
-                seeds = len(part["train"]["seeds"])
-                one = estimate(part, splits(params, part["train"]["dataset"]), rate)
-                cost += Cost(*(seeds * value for value in one))
+                first, of = ("transfer", estimate_detection) if "transfer" in part else ("train", estimate)
+                seeds = len(part[first]["seeds"])
+                cost += Cost(*(seeds * value for value in of.estimate(part, images, rate)))
             for kind in KINDS:
                 states[kind] += counts[kind]
             total += cost
             share = {kind: 1 - counts[kind]["finished"] / max(1, counts[kind].total()) for kind in KINDS}
             left += Cost(**{kind: getattr(cost, kind) * share[kind] for kind in KINDS})
-            told = [", ".join(f"{count} {state}" for state, count in counts[kind].items()) for kind in KINDS]
-            shown.append((name, *told, *map(hours, cost[:3]), size(cost.kept), size(cost.checkpoint)))
+            told = [
+                ", ".join(f"{count} {state}" for state, count in counts[kind].items())
+                + (f": {hours(getattr(cost, kind))} h" if counts[kind] else "")
+                for kind in KINDS
+            ]
+            shown.append((name, *told, size(cost.kept), size(cost.checkpoint)))
 
     print(resources(params, cluster))
-    columns = ("train h", "evaluate h", "semantics h", "disk", "checkpoint")
-    shown.append(("total", "", "", "", *map(hours, total[:3]), size(total.kept), size(total.checkpoint)))
-    table(("row", *KINDS, *columns), shown, right=columns)
+    sums = {kind: f"{hours(getattr(total, kind))} h" for kind in KINDS}
+    shown.append(("total", *sums.values(), size(total.kept), size(total.checkpoint)))
+    columns = (*(kind.replace("_", " ") for kind in KINDS), "disk", "checkpoint")
+    table(("row", *columns), shown, right=columns)
     for kind in KINDS:
         print(f"{kind}: {', '.join(f'{n} {state}' for state, n in sorted(states[kind].items())) or 'none'}")
     print(
-        f"{hours(total.hours)} GPU-hours ({hours(total.train)} training, {hours(total.evaluate)} multi-scale "
-        f"evaluation, {hours(total.semantics)} semantics), of which {hours(left.hours)} are still to run; "
+        f"{hours(total.hours)} GPU-hours, of which {hours(left.hours)} are still to run; "
         f"{size(total.kept)} of disk, and at most {size(total.checkpoint)} more while all train at once"
     )
-    print("Assumptions:", *(f"- {sentence}" for sentence in assumptions(rate)), sep="\n")
+    sentences = [*estimate.assumptions(rate), *estimate_detection.assumptions()]
+    print("Assumptions:", *(f"- {sentence}" for sentence in sentences), sep="\n")
 
 
 def load_profile(profile: str | None) -> Params:
@@ -96,36 +104,21 @@ def rate_of(tflops: str) -> float:
     return rate
 
 
-def stages_behind(targets: Sequence[str]) -> set[str]:
-    """The names of the stages that DVC's targets need, themselves among them."""
-    import networkx as nx
-    from dvc.exceptions import DvcException
-    from dvc.repo import Repo
+def wanted_rows(params: Params, stages: set[str]) -> Iterator[tuple[str, list[Row]]]:
+    """(name, its parts) of every row that has a stage among those named, and of the sweep, whose parts are its pairs.
 
-    try:
-        with Repo() as repo:
-            graph = repo.index.graph
-            found = {stage for target in targets for stage in repo.stage.collect(target)}
-            behind = found | {other for stage in found for other in nx.descendants(graph, stage)}
-            return {str(stage.addressing) for stage in behind}
-    except DvcException as error:
-        raise UserError(" ".join(str(error).split())) from None
-
-
-def wanted_rows(params: Params, stages: set[str] | None) -> Iterator[tuple[str, list[Row]]]:
-    """(name, its parts) of every row, and of the sweep, whose parts are its pairs; of all, or of DVC's stages."""
+    A row of Table 3 has a further entry `start`, the training that it starts from, if it starts from one.
+    """
     from sgr.plan import entries
 
     found = entries(params, Path.cwd())
-    for name in params.rows:
-        row = {
-            kind: found[f"{kind}/{name}"]
-            for kind in KINDS
-            if f"{kind}/{name}" in found and (stages is None or f"{kind}@{name}" in stages)
-        }
+    for name in (*params.rows, *params.transfer):
+        row = {kind: found[f"{kind}/{name}"] for kind in KINDS if f"{kind}@{name}" in stages}
+        if "transfer" in row and (start := row["transfer"]["start"]) in found:
+            row["start"] = found[start]
         if row:
             yield name, [row]
-    if stages is None or "sweep" in stages:
+    if "sweep" in stages:
         pairs = found[f"sweep/{params.sweep.dataset}"]["pairs"]
         yield f"sweep ({len(pairs)} pairs)", [{kind: pair[kind] for kind in KINDS[:2]} for pair in pairs]
 
@@ -142,27 +135,40 @@ def row_states(profile: str, row: Row, known: dict[str, str]) -> dict[str, Count
         if kind in jobs
         else Counter({"to submit": len(plan["seeds"])})
         for kind, plan in row.items()
+        if kind in KINDS
     }
 
 
 def row_jobs(profile: str, row: Row) -> dict[str, dict[int, Job]]:
     """The jobs of a row by kind and seed. Raises UserError where what they read is not there."""
-    jobs = {"train": training_jobs(row["train"], *training_inputs(profile, row["train"]))}
-    models = stored_models(jobs["train"])
-    for kind in row.keys() - {"train"}:
+    if trained := row.get("train") or row.get("start"):
+        jobs = {"train": training_jobs(trained, *training_inputs(profile, trained))}
+        models = stored_models(jobs["train"])
+    if "transfer" in row:
+        jobs = {"transfer": transfer.jobs_of(profile, row["transfer"], models if trained else None)}
+        models = stored_models(jobs["transfer"])
+    for kind in row.keys() - {"train", "start", "transfer"}:
         jobs[kind] = trained_jobs(kind, row[kind], models, *row_inputs(profile, row[kind]))
     return jobs
 
 
-def splits(params: Params, dataset: str) -> dict[str, Split]:
-    """The images of each split that is evaluated."""
+def images_of(params: Params) -> ImagesOf:
+    """What is evaluated, by dataset and split."""
     from sgr.launch.estimate import PUBLISHED, Split
 
     generated = params.chosen.generated
     if params.chosen.data == "folder" or generated is None:
-        return PUBLISHED[dataset]
-    about = params.datasets[dataset]
-    return {name: Split(generated.images.test, generated.size) for name in {*about.evaluate, about.semantics}}
+        return PUBLISHED
+    found = {
+        name: {
+            split: Split(generated.images.test, generated.size)
+            for split in (*about.evaluate, about.semantics)
+        }
+        for name, about in params.datasets.items()
+    }
+    detection = params.detection
+    test = (generated.detection or generated.images).test
+    return found | {detection.dataset: {detection.evaluate: Split(test, generated.size)}}
 
 
 def resources(params: Params, cluster: Cluster) -> str:

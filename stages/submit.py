@@ -56,9 +56,10 @@ def jobs_of(stages: Sequence[Stage]) -> list[Job]:
                 found += row_jobs(script, profile, row, models).values()
             case "transfer":
                 profile, row = arguments
-                start = plan_entry(profile, "transfer", row)["start"].removeprefix("train/")
+                plan = plan_entry(profile, "transfer", row)
+                start = plan["start"].removeprefix("train/")
                 models = stored_models(trained[start]) if start in trained else None
-                transferred[row] = transfer.jobs_of(profile, row, models)
+                transferred[row] = transfer.jobs_of(profile, plan, models)
                 found += transferred[row].values()
             case "detect":
                 profile, row = arguments

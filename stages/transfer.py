@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from sgr.launch.store import Job
 
 
-def jobs_of(profile: str, row: str, models: Mapping[int, Trained] | None = None) -> dict[int, Job]:
-    """The transfer jobs of a row, by seed; all start from the first seed of their start.
+def jobs_of(
+    profile: str, plan: dict[str, Any], models: Mapping[int, Trained] | None = None
+) -> dict[int, Job]:
+    """The transfer jobs of a plan entry, by seed; all start from the first seed of their start.
 
     Their key follows from that training job's, or from the hash of a backbone's weights.
 
@@ -24,7 +26,6 @@ def jobs_of(profile: str, row: str, models: Mapping[int, Trained] | None = None)
     """
     from sgr.launch.store import Job
 
-    plan = plan_entry(profile, "transfer", row)
     inputs, where = row_inputs(profile, plan)
     where |= {"weights": None, "model": None}
     after: tuple[Job, ...] = ()
@@ -49,7 +50,7 @@ def main(profile: str, row: str) -> None:
     from sgr.files import write_bytes, write_json
 
     plan = plan_entry(profile, "transfer", row)
-    jobs = jobs_of(profile, row)
+    jobs = jobs_of(profile, plan)
     finish(jobs.values())
 
     folder = Path("work", profile, "transfer", row)

@@ -26,10 +26,12 @@ from sgr.models.network import Network
 Entry = dict[str, Any]
 Size = tuple[int, int]
 
+KINDS = ("train", "evaluate", "semantics", "instance_semantics", "transfer", "detect")
+
 # Sustained by one GPU, not its peak: about a tenth of what an A100 can do in bf16, as dilated convolutions get there.
 TFLOPS = 30.0
-# Evaluation does not run in bf16.
-EVALUATION_SHARE = 0.5
+# Evaluation and Table 3 do not run in bf16.
+FP32_SHARE = 0.5
 # Forward, and twice that backward: with respect to the input and to the weights of each layer.
 PASSES = 3
 # The job store, DVC's cache and the workspace each hold what a job wrote.
@@ -47,12 +49,15 @@ class Split(NamedTuple):
     size: Size
 
 
+ImagesOf = Mapping[str, Mapping[str, Split]]
+
 # The datasets as their owners publish them.
 PUBLISHED = {
     "cityscapes": {"val": Split(500, (1024, 2048))},
     "ade20k": {"val": Split(2000, (512, 683))},
     "cocostuff10k": {"test": Split(1000, (480, 640))},
     "camvid": {"val": Split(101, (360, 480)), "test": Split(233, (360, 480))},
+    "coco": {"val2017": Split(5000, (480, 640))},
 }
 
 
@@ -79,11 +84,14 @@ class Footprint(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """GPU-hours of a job's three kinds of work, bytes that stay on disk, and bytes of a checkpoint while it trains."""
+    """GPU-hours of each kind of job, bytes that stay on disk, and bytes of a checkpoint while it trains."""
 
     train: float = 0.0
     evaluate: float = 0.0
     semantics: float = 0.0
+    instance_semantics: float = 0.0
+    transfer: float = 0.0
+    detect: float = 0.0
     kept: float = 0.0
     checkpoint: float = 0.0
 
@@ -93,22 +101,24 @@ class Cost(NamedTuple):
     @property
     def hours(self) -> float:
         """GPU-hours in all."""
-        return self.train + self.evaluate + self.semantics
+        return sum(getattr(self, kind) for kind in KINDS)
 
 
-def estimate(row: Mapping[str, Entry], splits: Mapping[str, Split], tflops: float) -> Cost:
+def estimate(row: Mapping[str, Entry], images_of: ImagesOf, tflops: float) -> Cost:
     """The cost of one seed of a row.
 
     Args:
-        row: plan entries by stage: `train`, and `evaluate` and `semantics` where they are wanted.
-        splits: the images that are evaluated, by split.
+        row: plan entries by stage: `train`, and those of its evaluations that are wanted.
+        images_of: what is evaluated, by dataset and split.
         tflops: that one GPU sustains in training, 10¹² FLOP/s.
     """
     train = row["train"]
+    splits = images_of[train["dataset"]]
     training, image = train["training"], next(iter(splits.values())).size
     network = footprint(train["network"], train["dataset"], tuple(training["crop"]), image)
-    second = 3600 * 1e12 * tflops
-    evaluated, looked_at, examples = 0.0, 0.0, 0.0
+    hour = 3600 * 1e12 * tflops
+    evaluated, examples = 0.0, 0.0
+    looked_at = {"semantics": 0.0, "instance_semantics": 0.0}
     if plan := row.get("evaluate"):
         views = plan["inference"]
         passes = [(1.0, 1), *((scale, 1 + views["flip"]) for scale in views["scales"])]
@@ -116,16 +126,17 @@ def estimate(row: Mapping[str, Entry], splits: Mapping[str, Split], tflops: floa
             images, size = splits[name]
             one = sum(count * network.forward(size, plan["resize"] * scale) for scale, count in passes)
             evaluated += images * one
-    if plan := row.get("semantics"):
-        images, size = splits[plan["split"]]
-        looked_at = images * network.forward(size, plan["resize"])
-        pixels = size[0] * size[1]
+    for kind in row.keys() & looked_at.keys():
+        plan = row[kind]
+        images, size = images_of[plan["dataset"]][plan["split"]]
+        looked_at[kind] = images * network.forward(size, plan["resize"])
         # image and label, and regions in half precision
-        examples = plan["examples"] * pixels * (4 + 2 * SHOWN / train["network"]["stride"] ** 2)
+        pixel = 4 + 2 * SHOWN / train["network"]["stride"] ** 2
+        examples += plan.get("examples", 0) * size[0] * size[1] * pixel
     return Cost(
-        train=PASSES * network.training * training["batch_size"] * training["iterations"] / second,
-        evaluate=evaluated / second / EVALUATION_SHARE,
-        semantics=looked_at / second / EVALUATION_SHARE,
+        train=PASSES * network.training * training["batch_size"] * training["iterations"] / hour,
+        evaluate=evaluated / hour / FP32_SHARE,
+        **{kind: flops / hour / FP32_SHARE for kind, flops in looked_at.items()},
         kept=COPIES * (network.weights + examples),
         checkpoint=network.weights + MOMENTS[training["optimizer"]] * network.parameters,
     )
@@ -143,8 +154,7 @@ def _footprint(network: str, dataset: str, crop: Size, image: Size) -> Footprint
     assert isinstance(built, Network)
     stride = built.backbone.stride
     image = (-(-image[0] // stride) * stride, -(-image[1] // stride) * stride)
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in built.state_dict().values())
-    learned = sum(p.numel() * p.element_size() for p in built.parameters() if p.requires_grad)
+    weights, learned = byte_counts(built)
     counted = []
     for size in (crop, image):
         trunk, shapes = _backbone(arguments["backbone"], arguments["stride"], size)
@@ -180,6 +190,16 @@ class Maps(nn.Module):
         return [torch.empty(shape) for shape in self.shapes]
 
 
+def byte_counts(network: nn.Module) -> tuple[int, int]:
+    """Bytes of the file of weights, and of what the optimizer learns."""
+    learned = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    weights, parameters = (
+        sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+        for tensors in (network.state_dict().values(), learned)
+    )
+    return weights, parameters
+
+
 def without_values(make: Callable[[], nn.Module]) -> nn.Module:
     """A module in evaluation mode whose parameters were never drawn."""
     # not made of fake tensors: torch's transformer copies its layers, and a copied fake tensor crashes
@@ -200,12 +220,12 @@ def counting() -> Iterator[FlopCounterMode]:
 def assumptions(tflops: float) -> list[str]:
     """What the estimate rests on, a sentence each."""
     return [
-        f"a GPU sustains {tflops:g} TFLOP/s in training and {EVALUATION_SHARE:g} of that in evaluation, "
-        "and no time is lost to loading, waiting or several GPUs",
+        f"a GPU sustains {tflops:g} TFLOP/s in training and {FP32_SHARE:g} of that in evaluation and in all of "
+        "Table 3, and no time is lost to loading, waiting or several GPUs",
         f"a training step is {PASSES} forward passes of its batch (forward, and backward to inputs and to weights), "
         "counted at the size of the crop; losses and the optimizer are left out",
         "evaluation is one pass at single scale and one a scale of `inference.scales`, two with its mirror image; "
-        "FLOPs grow with the pixels, those of global attention with their square",
+        "FLOPs grow with the pixels, those of global attention with their square; semantics are one pass",
         "images: "
         + ", ".join(
             f"{dataset} {' + '.join(str(split.images) for split in splits.values())} of "
@@ -214,5 +234,6 @@ def assumptions(tflops: float) -> list[str]:
         )
         + ", or as many as are generated",
         f"disk: weights and examples of regions, {COPIES} times (job store, DVC's cache, workspace); a checkpoint is "
-        "weights and optimizer and goes when its training ends; datasets, components and logs are left out",
+        "weights and optimizer and goes when its training ends; datasets, components and logs are left out, and so is "
+        "the one job that measures overhead",
     ]
