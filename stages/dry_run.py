@@ -114,8 +114,8 @@ def wanted_rows(params: Params, stages: set[str]) -> Iterator[tuple[str, list[Ro
     found = entries(params, Path.cwd())
     for name in (*params.rows, *params.transfer):
         row = {kind: found[f"{kind}/{name}"] for kind in KINDS if f"{kind}@{name}" in stages}
-        if "transfer" in row and (start := row["transfer"]["start"]) in found:
-            row["start"] = found[start]
+        if "transfer" in row and row["transfer"]["start_seed"] is not None:
+            row["start"] = found[row["transfer"]["start"]]
         if row:
             yield name, [row]
     if "sweep" in stages:
