@@ -140,15 +140,17 @@ def row_states(profile: str, row: Row, known: dict[str, str]) -> dict[str, Count
 
 
 def row_jobs(profile: str, row: Row) -> dict[str, dict[int, Job]]:
-    """The jobs of a row by kind and seed. Raises UserError where what they read is not there."""
+    """The jobs of a row by kind and seed, `train` those of its start. Raises UserError where an input is missing."""
+    jobs: dict[str, dict[int, Job]] = {}
+    models = None
     if trained := row.get("train") or row.get("start"):
-        jobs = {"train": training_jobs(trained, *training_inputs(profile, trained))}
+        jobs["train"] = training_jobs(trained, *training_inputs(profile, trained))
         models = stored_models(jobs["train"])
     if "transfer" in row:
-        jobs = {"transfer": transfer.jobs_of(profile, row["transfer"], models if trained else None)}
+        jobs["transfer"] = transfer.jobs_of(profile, row["transfer"], models)
         models = stored_models(jobs["transfer"])
     for kind in row.keys() - {"train", "start", "transfer"}:
-        jobs[kind] = trained_jobs(kind, row[kind], models, *row_inputs(profile, row[kind]))
+        jobs[kind] = trained_jobs(kind, row[kind], models or {}, *row_inputs(profile, row[kind]))
     return jobs
 
 
