@@ -23,10 +23,11 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def slurm_to_itself(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Of workers side by side one at a time runs a test of SLURM: some stop its daemons."""
-    if request.node.get_closest_marker("slurm") is None:
+    """Of workers side by side one at a time runs a file with tests of SLURM: some stop its daemons."""
+    here = (item for item in request.session.items if item.path == request.path)
+    if not any(item.get_closest_marker("slurm") for item in here):
         yield
         return
     with open(Path(tempfile.gettempdir(), "one-node-slurm.lock"), "w") as file:
