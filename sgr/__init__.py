@@ -9,12 +9,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sgr.component import SGR as SGR
     from sgr.connected import connected_components as connected_components
     from sgr.glore import GloRe as GloRe
     from sgr.losses import ConceptLoss as ConceptLoss
     from sgr.matching import match_concepts as match_concepts
     from sgr.semantics import token_semantics as token_semantics
+    from sgr.unit import SGR as SGR
 
 __all__ = ["SGR", "ConceptLoss", "GloRe", "connected_components", "match_concepts", "token_semantics"]
 

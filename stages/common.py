@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import read_json, sha256_file
-from sgr.launch.failure import is_full, no_space
-from sgr.launch.startup import spare_collections
+from sgr.jobs.failure import is_full, no_space
+from sgr.jobs.startup import spare_collections
 
 if TYPE_CHECKING:
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
 
 def run(function: Callable[..., None], *names: str) -> None:
@@ -70,7 +70,7 @@ def manifest_path(profile: str, dataset: str) -> Path:
 
 def data_folder(plan: dict[str, Any], manifest: Path) -> Path:
     """The dataset's folder on this machine: the user's, or the generated one that belongs to the manifest."""
-    from sgr.launch.cluster import main_root
+    from sgr.jobs.cluster import main_root
 
     dataset = plan["dataset"]
     if plan["data"] == "generated":
@@ -89,7 +89,7 @@ def data_folder(plan: dict[str, Any], manifest: Path) -> Path:
 
 def own_folder(dataset: str) -> Path:
     """Where a real dataset is or is to be: the folder that the user names, else data/ of the repository."""
-    from sgr.launch.cluster import main_root, settings
+    from sgr.jobs.cluster import main_root, settings
 
     return settings().data_folder(dataset) or main_root() / "data" / dataset
 
@@ -101,7 +101,7 @@ def generated_folder(root: Path, dataset: str, manifest: Path) -> Path:
 
 def row_inputs(profile: str, plan: dict[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
     """Hashes of what every job of a row reads, for its content key; and where these inputs are."""
-    from sgr.launch.cluster import settings
+    from sgr.jobs.cluster import settings
 
     cluster = settings()
     manifest = manifest_path(profile, plan["dataset"])
@@ -130,7 +130,7 @@ def training_inputs(profile: str, plan: dict[str, Any]) -> tuple[dict[str, str],
 
 def training_jobs(plan: dict[str, Any], inputs: dict[str, str], where: dict[str, Any]) -> dict[int, Job]:
     """The training jobs of a plan entry, by seed."""
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
     settings = {key: value for key, value in plan.items() if key not in ("seeds", "weights")}
     return {seed: Job("train", {"plan": settings, "seed": seed, **inputs}, where) for seed in plan["seeds"]}
@@ -138,16 +138,16 @@ def training_jobs(plan: dict[str, Any], inputs: dict[str, str], where: dict[str,
 
 def finish(jobs: Iterable[Job]) -> None:
     """Run jobs to their end on this machine's executor."""
-    from sgr.launch.cluster import settings
-    from sgr.launch.executors import run as run_jobs
+    from sgr.jobs.cluster import settings
+    from sgr.jobs.run.executors import run as run_jobs
 
     run_jobs(list(jobs), settings())
 
 
 def take(jobs: dict[int, Job], names: list[str], into: Callable[[int], Path]) -> dict[str, Any]:
     """Copy the artefacts of each seed's job to `into(seed)`; returns their provenance by seed."""
-    from sgr.launch.cluster import settings
-    from sgr.launch.store import JobStore
+    from sgr.jobs.cluster import settings
+    from sgr.jobs.store import JobStore
 
     store = JobStore(settings().jobs)
     provenance = {}
@@ -176,7 +176,7 @@ def trained_jobs(
 
     `models`: of `row_models` or `stored_models`; `inputs` and `where`: of `row_inputs`.
     """
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
     settings = {key: value for key, value in plan.items() if key != "seeds"}
     return {
@@ -215,8 +215,8 @@ def trained(folder: Path) -> Trained:
 
 def stored_models(jobs: Mapping[int, Job]) -> dict[int, Trained]:
     """The networks that training jobs leave, or will leave, in the job store."""
-    from sgr.launch.cluster import settings
-    from sgr.launch.store import JobStore
+    from sgr.jobs.cluster import settings
+    from sgr.jobs.store import JobStore
 
     store = JobStore(settings().jobs)
     return {

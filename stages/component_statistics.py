@@ -9,8 +9,8 @@ from stages.common import data_folder, manifest_path, plan_entry, run
 
 def main(profile: str, dataset: str) -> None:
     """Write results/<profile>/component_statistics_<dataset>.md and .csv, and figures/components_<dataset>.png."""
-    from sgr.component_statistics import measure, thing_classes
     from sgr.data import dataset as dataset_module
+    from sgr.evaluation.component_statistics import measure, thing_classes
     from sgr.files import read_json
     from sgr.report.component_statistics import write
 

@@ -9,7 +9,7 @@ from stages.common import data_folder, manifest_path, plan_entry, run
 
 def main(profile: str, dataset: str) -> None:
     """Write work/<profile>/components/<dataset>.zip."""
-    from sgr.data.extract import extract
+    from sgr.data.component_extraction import extract
     from sgr.files import read_json
 
     plan = plan_entry(profile, "components", dataset)

@@ -19,10 +19,10 @@ def main(profile: str, dataset: str) -> None:
 
 def _download(plan: dict[str, Any], manifest: Path) -> None:
     from sgr.data.manifest import make
-    from sgr.fetch.check import count
-    from sgr.fetch.present import make_present
+    from sgr.download.check import count
+    from sgr.download.present import make_present
     from sgr.files import write_json
-    from sgr.launch.cluster import main_root, settings
+    from sgr.jobs.cluster import main_root, settings
 
     dataset = plan["dataset"]
     folder, cluster = own_folder(dataset), settings()
@@ -39,11 +39,11 @@ def _download(plan: dict[str, Any], manifest: Path) -> None:
 
 
 def _generate(plan: dict[str, Any], manifest: Path) -> None:
-    from sgr.data.generate import generate
     from sgr.data.manifest import make
     from sgr.files import write_json
-    from sgr.launch.cluster import main_root
-    from sgr.launch.locks import locked
+    from sgr.generated.generate import generate
+    from sgr.jobs.cluster import main_root
+    from sgr.jobs.locks import locked
 
     dataset, settings = plan["dataset"], plan["generated"]
     parent = main_root() / "data" / "generated"

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from stages.common import finish, plan_entry, run, take
 
 if TYPE_CHECKING:
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
 
 def jobs_of(profile: str) -> dict[int, Job]:
     """The one job that measures all networks, as if of a seed 0."""
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
     return {0: Job("overhead", {"plan": plan_entry(profile, "overhead", "all")})}
 

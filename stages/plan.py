@@ -10,9 +10,9 @@ from stages.common import run
 
 def main() -> None:
     """Write work/<profile>/plan/<stage>/<key>.json for every stage of every row, dataset and backbone."""
-    from sgr.config import load
     from sgr.files import write_json
-    from sgr.plan import entries
+    from sgr.plan.entries import entries
+    from sgr.plan.params import load
 
     params = load(Path("params.yaml"))
     found = entries(params, Path.cwd())

@@ -18,7 +18,7 @@ from stages.common import (
 )
 
 if TYPE_CHECKING:
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
 Pair = tuple[int, int]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stages.common import finish, plan_entry, run, take, training_inputs, training_jobs
 
 if TYPE_CHECKING:
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
 
 def jobs_of(profile: str, row: str) -> dict[int, Job]:

@@ -11,7 +11,7 @@ from stages.common import Trained, finish, plan_entry, row_inputs, run, take, tr
 from stages.train import join_curves
 
 if TYPE_CHECKING:
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
 
 def jobs_of(
@@ -24,7 +24,7 @@ def jobs_of(
     Args:
         models: networks of the row it starts from, by seed; those of the stage `train` if not given.
     """
-    from sgr.launch.store import Job
+    from sgr.jobs.store import Job
 
     inputs, where = row_inputs(profile, plan)
     where |= {"weights": None, "model": None}

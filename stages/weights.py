@@ -13,8 +13,8 @@ def main(profile: str, backbone: str) -> None:
     `backbone` is the paper's; a profile may put a smaller one in its place.
     """
     from sgr.files import sha256_file, write_json
-    from sgr.launch.cluster import settings
-    from sgr.weights import convert, find
+    from sgr.jobs.cluster import settings
+    from sgr.models.weights import convert, find
 
     plan = plan_entry(profile, "weights", backbone)
     folder = Path("work", profile, "weights", backbone)

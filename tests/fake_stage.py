@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from sgr.files import read_json
-from sgr.launch.cluster import settings
-from sgr.launch.store import Job, JobStore
+from sgr.jobs.cluster import settings
+from sgr.jobs.store import Job, JobStore
 from stages.common import finish, run
 
 NAMES = ("weights.bin", "metrics/val.json")

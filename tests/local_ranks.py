@@ -17,7 +17,7 @@ def start(number: int, function: Callable[..., None], *arguments: Any) -> list[A
     # as in tiny_row: forked from a server that has all imported
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["sgr.training.job", "sgr.component", "sgr.launch.ranks", "dvc.repo", "tests.local_ranks"]
+        ["sgr.training.segmentation", "sgr.unit", "sgr.jobs.ranks", "dvc.repo", "tests.local_ranks"]
     )
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -42,7 +42,7 @@ def run(number: int, function: Callable[..., None], *arguments: Any) -> list[int
 
 def work(folder: Path, event: dict[str, Any] | None = None) -> None:
     """The worker of a prepared job. In iteration `step` of the process rank `rank` gets `signal`, or raises `error`."""
-    from sgr.launch import worker
+    from sgr.jobs import worker
     from sgr.training import loop
 
     if event and int(os.environ["RANK"]) == event["rank"]:

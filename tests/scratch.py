@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
-from sgr.config import Params
-from sgr.config import load as load_params
+from sgr.plan.params import Params
+from sgr.plan.params import load as load_params
 
 ROOT = Path(__file__).resolve().parents[1]
 RAN = re.compile(r"Running stage '([^']+)'")

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from sgr.component import SGR
+from bench.bench import LiteralSGR
 from sgr.positional import cells, sinusoid
+from sgr.unit import SGR
 from tests import reference
-from tests.bench import LiteralSGR
 
 SHAPES = [(1, 3, 4, 5), (2, 4, 3, 2), (1, 2, 1, 6), (1, 2, 5, 1), (1, 1, 1, 1)]
 SWITCHES: list[dict[str, Any]] = [

@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgr.component_statistics import Counts, Statistics, count, measure, thing_classes
 from sgr.connected import connected_components
-from sgr.data import archive, cityscapes, manifest
+from sgr.data import cityscapes, manifest
+from sgr.data import component_archive as archive
 from sgr.errors import UserError
+from sgr.evaluation.component_statistics import Counts, Statistics, count, measure, thing_classes
 from sgr.files import write_json
 from sgr.report import style
 from sgr.report.component_statistics import build, draw, write

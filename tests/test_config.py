@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from sgr.config import load
 from sgr.errors import UserError
-from sgr.plan import entries
+from sgr.plan.entries import entries
+from sgr.plan.params import load
 from tests.scratch import ROOT, checked
 
 ROW = "rows.camvid-fcn-sgr"

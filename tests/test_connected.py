@@ -8,8 +8,8 @@ import torch
 from scipy import ndimage
 
 from sgr.connected import connected_components
-from sgr.data import scenes
 from sgr.errors import UserError
+from sgr.generated import scenes
 
 
 def slow_components(labels, ignore_index=255, opening=3, min_share=0.05):

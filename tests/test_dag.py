@@ -22,7 +22,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from sgr.config import WITH_QUERIES
+from sgr.plan.params import WITH_QUERIES
 from tests.scratch import (
     commit,
     copy_checkout,
@@ -284,8 +284,8 @@ def test_the_audit_sees_what_it_should(whole: Path, lock: dict[str, Any]) -> Non
         return read[lock[name]["cmd"]]
 
     row = "camvid-fcn-sgr"
-    assert {"params.yaml", "requirements.txt", "sgr/component.py"} <= of("plan")
-    assert {"sgr/component.py", "sgr/losses.py", f"work/mini/plan/train/{row}.json"} <= of(f"train@{row}")
+    assert {"params.yaml", "requirements.txt", "sgr/unit.py"} <= of("plan")
+    assert {"sgr/unit.py", "sgr/losses.py", f"work/mini/plan/train/{row}.json"} <= of(f"train@{row}")
     assert "work/mini/components/camvid.zip" in of(f"train@{row}")
     assert any(fnmatch(path, "data/generated/camvid-*/trainannot/*.png") for path in of(f"train@{row}"))
     assert {"sgr/evaluation/miou.py", f"work/mini/train/{row}/0/job.json"} <= of(f"evaluate@{row}")

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from sgr.connected import connected_components
-from sgr.data import archive, dataset, manifest
-from sgr.data.extract import extract
-from sgr.data.generate import generate
+from sgr.data import component_archive as archive
+from sgr.data import dataset, manifest
+from sgr.data.component_extraction import extract
 from sgr.errors import UserError
 from sgr.files import sha256_file
+from sgr.generated.generate import generate
 
 
 def maps(count=4):

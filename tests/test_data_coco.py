@@ -14,9 +14,10 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from sgr.data import coco, files, generate, json_stream, manifest
+from sgr.data import coco, files, json_stream, manifest
 from sgr.data.files import write_image
 from sgr.errors import UserError
+from sgr.generated import generate
 from tests.scratch import copy_checkout, files_under, stage, write_parameters
 
 SIZE = (40, 52)

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from sgr.connected import connected_components
-from sgr.data import DATASETS, dataset, generate, manifest, painter, scenes
+from sgr.data import DATASETS, dataset, manifest
 from sgr.errors import UserError
 from sgr.files import sha256_file
+from sgr.generated import generate, painter, scenes
 
 
 def tree_of(root):

@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from sgr.data import dataset, files, manifest
-from sgr.data.generate import generate
 from sgr.errors import UserError
+from sgr.generated.generate import generate
 
 
 @pytest.fixture
@@ -126,7 +126,5 @@ def test_workers_end_with_a_killed_process():
 
 
 def test_no_torch_is_imported():
-    code = (
-        "import sys, sgr.data.manifest, sgr.data.generate, sgr.data.archive; sys.exit('torch' in sys.modules)"
-    )
+    code = "import sys, sgr.data.manifest, sgr.generated.generate, sgr.data.component_archive; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sgr.data import archive, dataset, manifest
-from sgr.data.extract import extract
+from sgr.data import component_archive as archive
+from sgr.data import dataset, manifest
+from sgr.data.component_extraction import extract
 from sgr.data.files import read_image
-from sgr.data.generate import generate
 from sgr.data.samples import EvaluationSamples, TrainingSamples
 from sgr.errors import UserError
+from sgr.generated.generate import generate
 
 
 @pytest.fixture(scope="module")

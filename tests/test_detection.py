@@ -17,13 +17,13 @@ from torchvision.models.detection import MaskRCNN as Stock
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
+from bench.learn_detection import average_precision_after
 from sgr.data.coco import CLASSES, Annotations
 from sgr.detection import network as c4
-from sgr.detection.job import collate, steps, transfer
 from sgr.detection.samples import EvaluationImages, TrainingImages, nearest, scaled, target
+from sgr.detection.transfer import collate, steps, transfer
 from sgr.models import build as build_segmentation
 from tests import tiny_row, tiny_transfer
-from tests.learn_detection import average_precision_after
 
 SIZES = [(64, 96), (60, 70)]
 IDENTITIES = {
@@ -240,7 +240,9 @@ def test_the_starts_differ_in_what_they_start_from_alone(
     All other tensors are the same in the four.
     """
     begun: list[dict[str, Tensor]] = []
-    monkeypatch.setattr("sgr.detection.job.learn", lambda network, *_: begun.append(network.state_dict()))
+    monkeypatch.setattr(
+        "sgr.detection.transfer.learn", lambda network, *_: begun.append(network.state_dict())
+    )
     after: dict[str, dict[str, Tensor]] = {}
     for row in tiny_transfer.ROWS:
         spec = tiny_transfer.spec(row)

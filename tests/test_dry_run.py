@@ -14,19 +14,19 @@ from torch.utils.flop_counter import FlopCounterMode
 import stages.components
 import stages.download
 import stages.plan
-from sgr.config import load
+from sgr.cli import dry_run
+from sgr.cost import detection as estimate_detection
+from sgr.cost.overhead import Subject, random_batch
+from sgr.cost.segmentation import COPIES, Split, estimate, footprint
 from sgr.data.coco import CLASSES
 from sgr.detection.network import build as build_detector
 from sgr.errors import UserError
 from sgr.files import write_json
-from sgr.launch import estimate_detection
-from sgr.launch.estimate import COPIES, Split, estimate, footprint
-from sgr.launch.store import JobStore
+from sgr.jobs.store import JobStore
 from sgr.models import build
 from sgr.models.network import parameter_count
-from sgr.overhead import Subject, random_batch
+from sgr.plan.params import load
 from sgr.training.optimizer import build_optimizer
-from stages import dry_run
 from tests import tiny_transfer
 from tests.scratch import copy_checkout, stage
 from tests.tiny_row import entry

@@ -19,7 +19,7 @@ from sgr.evaluation.evaluate import evaluate
 from sgr.evaluation.inference import padded, scores, single_and_multi_scale
 from sgr.evaluation.miou import confusion, summary
 from sgr.evaluation.semantics import SHOWN, extended, image_regions, most_active, semantics
-from sgr.evaluation.trained import trained_network
+from sgr.evaluation.trained_network import trained_network
 from sgr.files import read_json
 from sgr.models.heads.pixels import OfLastMap, PixelHead
 from sgr.models.network import Network, Output

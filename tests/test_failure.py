@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from sgr.files import read_json
-from sgr.launch.failure import Ending, ended_in_slurm, failure
-from sgr.launch.store import Job, JobStore
-from sgr.launch.worker import record
+from sgr.jobs.failure import Ending, ended_in_slurm, failure
+from sgr.jobs.store import Job, JobStore
+from sgr.jobs.worker import record
 
 
 @pytest.fixture

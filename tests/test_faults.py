@@ -21,9 +21,9 @@ import pytest
 import yaml
 
 from sgr.files import read_json, write_json
-from sgr.launch.cluster import Cluster
-from sgr.launch.executors import run
-from sgr.launch.store import JobStore
+from sgr.jobs.cluster import Cluster
+from sgr.jobs.run.executors import run
+from sgr.jobs.store import JobStore
 from tests.fake_stage import NAMES, job_of
 from tests.scratch import ROOT, environment, files_under
 

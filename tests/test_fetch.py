@@ -24,10 +24,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sgr.download import http, present
+from sgr.download.sources import SOURCES, Archive
+from sgr.download.unpack import unpack
 from sgr.errors import UserError
-from sgr.fetch import http, present
-from sgr.fetch.sources import SOURCES, Archive
-from sgr.fetch.unpack import unpack
 from tests.fault_server import HONEST, Answer, FaultServer, serving
 from tests.scratch import ROOT, environment
 

@@ -16,11 +16,11 @@ from PIL import Image
 from scipy.io import savemat
 
 from sgr.data import dataset
-from sgr.fetch import layouts
-from sgr.fetch.check import check, count
-from sgr.fetch.layouts import parts
-from sgr.fetch.present import UNFINISHED
-from sgr.fetch.sources import SOURCES
+from sgr.download import layouts
+from sgr.download.check import check, count
+from sgr.download.layouts import parts
+from sgr.download.present import UNFINISHED
+from sgr.download.sources import SOURCES
 from tests.scratch import ROOT, environment
 
 
@@ -180,7 +180,7 @@ def project(folders: Path) -> dict[str, Any]:
 
 
 def data_check(project: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "stages.data_check", *arguments]
+    command = [sys.executable, "-m", "sgr.cli.data_check", *arguments]
     return subprocess.run(command, capture_output=True, text=True, **project)
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from sgr.download import cityscapes_login as cityscapes
+from sgr.download import http, present
+from sgr.download.sources import SOURCES
 from sgr.errors import UserError
-from sgr.fetch import cityscapes, http, present
-from sgr.fetch.sources import SOURCES
 from tests.fault_server import Answer, FaultServer, serving
 from tests.test_fetch import held, zipped
 

@@ -24,13 +24,13 @@ from transformers import (
 )
 from transformers.models.maskformer.configuration_maskformer import MaskFormerDetrConfig
 
+from bench.overfit import miou_by_heart
 from sgr.data.files import IGNORE
 from sgr.errors import UserError
 from sgr.models import build
 from sgr.models.heads import mask2former, maskformer
 from sgr.models.heads.queries import Answers, QueryHead, QueryPrediction, target
 from sgr.models.network import Network, parameter_count, weighted_sum
-from tests.overfit import miou_by_heart
 
 FAMILIES = ("maskformer", "mask2former")
 CLASSES, WIDTH, QUERIES, LAYERS, HEADS, POINTS = 6, 32, 8, 3, 4, 64

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import nn
 
-from sgr import plan
-from sgr.config import load
 from sgr.data import coco, manifest
 from sgr.data.files import write_image
 from sgr.evaluation import instances
 from sgr.evaluation.semantics import image_regions
 from sgr.files import read_json, write_json
+from sgr.plan.entries import entries as plan
+from sgr.plan.params import load
 from sgr.semantics import label_shares, mask_semantics, mask_shares, token_semantics
 from tests import reference
 

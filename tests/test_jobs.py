@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from sgr.files import read_json, write_json
-from sgr.launch import squeue
-from sgr.launch.check import check
-from sgr.launch.cluster import Cluster, Slurm
-from sgr.launch.executors import run
-from sgr.launch.leftovers import leftovers, remove
-from sgr.launch.listing import jobs
-from sgr.launch.snapshot import PACKAGE
-from sgr.launch.store import Job, JobStore
+from sgr.jobs.cluster import Cluster, Slurm
+from sgr.jobs.inspect.leftovers import leftovers, remove
+from sgr.jobs.inspect.listing import jobs
+from sgr.jobs.run.executors import run
+from sgr.jobs.slurm import squeue
+from sgr.jobs.slurm.check import check
+from sgr.jobs.snapshot import PACKAGE
+from sgr.jobs.store import Job, JobStore
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -83,8 +83,8 @@ def start(cluster: Cluster, *jobs: Job) -> subprocess.Popen[str]:
     """A stage in small, in a process of its own."""
     made = ", ".join(f"Job({job.kind!r}, {job.spec!r}, {job.where!r})" for job in jobs)
     code = (
-        "from sgr.launch.cluster import Cluster; from sgr.launch.executors import run;"
-        "from sgr.launch.store import Job;"
+        "from sgr.jobs.cluster import Cluster; from sgr.jobs.run.executors import run;"
+        "from sgr.jobs.store import Job;"
         f"run([{made}], Cluster.model_validate_json({cluster.model_dump_json()!r}))"
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)

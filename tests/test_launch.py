@@ -16,12 +16,12 @@ import pytest
 
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.launch.cluster import Cluster
-from sgr.launch.executors import run
-from sgr.launch.failure import JobError
-from sgr.launch.snapshot import PACKAGE, snapshot
-from sgr.launch.store import Job, JobStore
-from sgr.launch.worker import main, work
+from sgr.jobs.cluster import Cluster
+from sgr.jobs.failure import JobError
+from sgr.jobs.run.executors import run
+from sgr.jobs.snapshot import PACKAGE, snapshot
+from sgr.jobs.store import Job, JobStore
+from sgr.jobs.worker import main, work
 
 TESTS = Path(__file__).parent
 
@@ -102,7 +102,7 @@ def test_two_workers_on_one_key_run_it_once(inline: Cluster) -> None:
     job = counting(iterations=20, pause=0.02)
     folder = JobStore(inline.jobs).prepare(job, {"executor": "local"})
     workers = [
-        subprocess.Popen([sys.executable, "-m", "sgr.launch.worker", str(folder)], stdout=subprocess.DEVNULL)
+        subprocess.Popen([sys.executable, "-m", "sgr.jobs.worker", str(folder)], stdout=subprocess.DEVNULL)
         for _ in range(3)
     ]
     assert [worker.wait(30) for worker in workers] == [0, 0, 0]
@@ -128,8 +128,8 @@ def test_killed_worker_resumes_to_the_same_bytes(local: Cluster, tmp_path: Path)
 
 def launch(job: Job, cluster: Cluster) -> subprocess.Popen[str]:
     code = (
-        "from pathlib import Path; from sgr.launch.cluster import Cluster; from sgr.launch.store import Job;"
-        "from sgr.launch.executors import run;"
+        "from pathlib import Path; from sgr.jobs.cluster import Cluster; from sgr.jobs.store import Job;"
+        "from sgr.jobs.run.executors import run;"
         f"run([Job({job.kind!r}, {job.spec!r}, {job.where!r})],"
         f" Cluster(executor={cluster.executor!r}, jobs=Path({str(cluster.jobs)!r})))"
     )
@@ -270,7 +270,7 @@ def test_snapshot_is_keyed_by_content(tmp_path: Path, monkeypatch: pytest.Monkey
     (package / "launch" / "__pycache__").mkdir(parents=True)
     (package / "launch" / "__pycache__" / "a.pyc").write_bytes(b"x")
     (package / "launch" / "a.py").write_text("A = 1\n")
-    monkeypatch.setattr("sgr.launch.snapshot.PACKAGE", package)
+    monkeypatch.setattr("sgr.jobs.snapshot.PACKAGE", package)
     first = snapshot(tmp_path / "jobs")
     assert first == snapshot(tmp_path / "jobs")
     assert [path.name for path in first.rglob("*") if path.is_file()] == ["a.py"]
@@ -281,7 +281,7 @@ def test_snapshot_is_keyed_by_content(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_launching_needs_no_heavy_import() -> None:
     code = (
-        "import sys, sgr.launch.executors, sgr.launch.slurm, sgr.launch.worker;"
+        "import sys, sgr.jobs.run.executors, sgr.jobs.slurm.sbatch, sgr.jobs.worker;"
         "print([name for name in ('torch', 'submitit', 'numpy') if name in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -10,8 +10,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from sgr.errors import UserError
-from sgr.launch.check import check
-from sgr.launch.cluster import ENVIRONMENT, Cluster, Slurm, main_root, minutes, settings
+from sgr.jobs.cluster import ENVIRONMENT, Cluster, Slurm, main_root, minutes, settings
+from sgr.jobs.slurm.check import check
 
 ROOT = Path(__file__).parents[1]
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.overfit import miou_by_heart
 from sgr import data
 from sgr.data.files import IGNORE
 from sgr.errors import UserError
@@ -17,9 +18,8 @@ from sgr.models import build, build_component
 from sgr.models.backbone import Backbone
 from sgr.models.network import Network, parameter_count, weighted_sum
 from sgr.models.recipes import RECIPES
-from sgr.plan import entries
-from sgr.training.job import build_with_loss
-from tests.overfit import miou_by_heart
+from sgr.plan.entries import entries
+from sgr.training.segmentation import build_with_loss
 from tests.scratch import ROOT, checked
 
 FAMILIES = ("fcn", "deeplabv3")

@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sgr import overhead
+from sgr.cost import overhead
+from sgr.cost.overhead import Subject, groups, peak_allocated, random_batch, times_in_turns
 from sgr.errors import UserError
 from sgr.files import read_json, write_json
-from sgr.launch import worker
+from sgr.jobs import worker
 from sgr.models import build
-from sgr.overhead import Subject, groups, peak_allocated, random_batch, times_in_turns
 from sgr.report.overhead import build as table
 from sgr.report.overhead import write
 
@@ -299,7 +299,7 @@ def test_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SGR_EXECUTOR", "inline")
     monkeypatch.setenv("SGR_JOBS", str(tmp_path / "jobs"))
-    monkeypatch.setitem(worker.KINDS, "overhead", "sgr.overhead:overhead")
+    monkeypatch.setitem(worker.KINDS, "overhead", "sgr.cost.overhead:overhead")
     write_json(tmp_path / "work/mini/plan/overhead/all.json", PLAN)
     main("mini")
     first = (tmp_path / "results/overhead/mini.csv").read_bytes()

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from sgr import plan
-from sgr.config import Params
 from sgr.errors import UserError
-from sgr.plan import Entry, Sources
+from sgr.plan.entries import Entry, Sources
+from sgr.plan.entries import entries as plan
+from sgr.plan.params import Params
 from tests.scratch import ROOT, checked
 
 STAGES = ("train", "evaluate", "semantics", "instance_semantics")
@@ -158,7 +158,7 @@ EDITS: dict[str, Any] = {
     "sgr/models/backbone.py": lambda stage, row: row or stage == "weights" or of_table3(stage),
     "sgr/models/recipes.py": lambda stage, row: row or stage == "weights" or of_table3(stage),
     "sgr/glore.py": lambda stage, row: row and row.component == "glore",
-    "sgr/component.py": lambda stage, row: row and is_sgr(row),
+    "sgr/unit.py": lambda stage, row: row and is_sgr(row),
     "sgr/reasoning.py": lambda stage, row: row and row.component != "none",
     "sgr/losses.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
     "sgr/matching.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
@@ -169,7 +169,7 @@ EDITS: dict[str, Any] = {
     "sgr/detection/network.py": lambda stage, row: of_table3(stage),
     "sgr/detection/average_precision.py": lambda stage, row: stage == "detect",
     "sgr/evaluation/miou.py": lambda stage, row: stage == "evaluate",
-    "sgr/data/painter.py": lambda stage, row: stage == "download",
+    "sgr/generated/painter.py": lambda stage, row: stage == "download",
 }
 
 
@@ -200,8 +200,8 @@ def test_drawing_and_launching_touch_nothing(folder: str, params: Params, code: 
     before = entries(params, code)
     for path in (code / folder).glob("*.py"):
         path.write_text(path.read_text() + "# edited\n")
-    (code / "sgr/config.py").write_text("# edited\n")
-    (code / "sgr/plan.py").write_text("# edited\n")
+    (code / "sgr/plan/params.py").write_text("# edited\n")
+    (code / "sgr/plan/entries.py").write_text("# edited\n")
     assert changed(before, entries(params, code)) == set()
 
 

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from sgr.data.camvid import CLASSES
 from sgr.data.files import IGNORE
-from sgr.data.generate import draw
 from sgr.evaluation.miou import confusion, summary
+from sgr.generated.generate import draw
 from sgr.models.backbone import Backbone
 from sgr.models.heads import prototypes as module
 from sgr.models.heads.pixels import OfLastMap, PixelPrediction, pixel_head

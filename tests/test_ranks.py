@@ -18,16 +18,16 @@ from sgr import ranks
 from sgr.data.files import IGNORE
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.launch.failure import failure
-from sgr.launch.provenance import launched
-from sgr.launch.ranks import joined
-from sgr.launch.store import Job, JobStore, is_finished
+from sgr.jobs.failure import failure
+from sgr.jobs.provenance import launched
+from sgr.jobs.ranks import joined
+from sgr.jobs.store import Job, JobStore, is_finished
 from sgr.models.network import weighted_sum
-from sgr.training import job
-from sgr.training.job import build_with_loss
+from sgr.training import segmentation as job
+from sgr.training.batch_share import positions, share
 from sgr.training.norm import RanksBatchNorm
 from sgr.training.parallel import parallel
-from sgr.training.share import positions, share
+from sgr.training.segmentation import build_with_loss
 from tests import local_ranks, tiny_row
 
 KILLED, TERMINATED = -signal.SIGKILL, -signal.SIGTERM

@@ -13,12 +13,12 @@ import pytest
 import submitit
 
 from sgr.files import read_json
-from sgr.launch import submit
-from sgr.launch.cluster import Cluster, Slurm
-from sgr.launch.failure import Ending, failure
-from sgr.launch.provenance import launched
-from sgr.launch.slurm import SRUN, Work
-from sgr.launch.store import Job, JobStore, is_finished
+from sgr.jobs.cluster import Cluster, Slurm
+from sgr.jobs.failure import Ending, failure
+from sgr.jobs.provenance import launched
+from sgr.jobs.slurm import submit
+from sgr.jobs.slurm.sbatch import SRUN, Work
+from sgr.jobs.store import Job, JobStore, is_finished
 from tests import local_ranks, tiny_row
 
 pytestmark = [

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from sgr.config import Row, load
 from sgr.errors import UserError
 from sgr.models.recipes import RECIPES
+from sgr.plan.params import Row, load
 from sgr.report import names, published, table1, table2, table4
 from sgr.report.markdown import number
 from sgr.report.measures import compare, gains

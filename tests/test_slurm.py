@@ -15,13 +15,13 @@ import pytest
 
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.launch import squeue
-from sgr.launch.cluster import Cluster, Slurm
-from sgr.launch.executors import run
-from sgr.launch.failure import JobError
-from sgr.launch.snapshot import PACKAGE
-from sgr.launch.store import Job, JobStore
-from sgr.launch.submit import Submission, submit
+from sgr.jobs.cluster import Cluster, Slurm
+from sgr.jobs.failure import JobError
+from sgr.jobs.run.executors import run
+from sgr.jobs.slurm import squeue
+from sgr.jobs.slurm.submit import Submission, submit
+from sgr.jobs.snapshot import PACKAGE
+from sgr.jobs.store import Job, JobStore
 
 pytestmark = [
     pytest.mark.slurm,
@@ -96,8 +96,8 @@ def test_ctrl_c_leaves_the_job_and_the_next_run_attaches(cluster: Cluster) -> No
     job = counting(iterations=40, pause=0.1)
     folder = JobStore(cluster.jobs).folder(job)
     code = (
-        "from pathlib import Path; from sgr.launch.cluster import Cluster; from sgr.launch.store import Job;"
-        "from sgr.launch.executors import run;"
+        "from pathlib import Path; from sgr.jobs.cluster import Cluster; from sgr.jobs.store import Job;"
+        "from sgr.jobs.run.executors import run;"
         f"run([Job({job.kind!r}, {job.spec!r}, {job.where!r})],"
         f" Cluster.model_validate_json({cluster.model_dump_json()!r}))"
     )

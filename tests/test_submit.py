@@ -16,15 +16,16 @@ from typing import Any
 import pytest
 import yaml
 
+from sgr.cli.submit import jobs_of, shortened
 from sgr.errors import UserError
 from sgr.files import read_json, sha256_file, write_json
-from sgr.launch import executors, squeue
-from sgr.launch.arrays import Array, arrays, most_awaited_first
-from sgr.launch.cluster import Cluster, Slurm
-from sgr.launch.snapshot import PACKAGE
-from sgr.launch.store import Job, JobStore
-from sgr.launch.submit import Submission, submit
-from stages.submit import jobs_of, shortened
+from sgr.jobs.cluster import Cluster, Slurm
+from sgr.jobs.run import executors
+from sgr.jobs.slurm import squeue
+from sgr.jobs.slurm.arrays import Array, arrays, most_awaited_first
+from sgr.jobs.slurm.submit import Submission, submit
+from sgr.jobs.snapshot import PACKAGE
+from sgr.jobs.store import Job, JobStore
 from tests.scratch import commit, copy_checkout, dvc, environment, files_under, parameters, write_parameters
 
 pytestmark = pytest.mark.usefixtures("importable")
@@ -76,7 +77,7 @@ def finished(cluster: Cluster, job: Job) -> str:
 def launch(expression: str, cluster: Cluster, **variables: str) -> subprocess.Popen[str]:
     """A process that evaluates `expression`, in which `rows`, `counting` and `cluster` are known."""
     code = (
-        "from tests.test_submit import *; import sgr.launch.executors as executors;"
+        "from tests.test_submit import *; import sgr.jobs.run.executors as executors;"
         f"cluster = Cluster.model_validate_json({cluster.model_dump_json()!r}); print({expression})"
     )
     path = os.pathsep.join([os.environ["PYTHONPATH"], str(PACKAGE.parent)])
@@ -201,7 +202,7 @@ def test_submitter_killed_before_sbatch(cluster: Cluster, monkeypatch: pytest.Mo
         folder / "slurm.json",
         {"key": job.key, "submission": "sgr-of-nobody", "index": None, "id": None, "submitted": "before"},
     )
-    monkeypatch.setattr("sgr.launch.submit.SBATCH_SECONDS", 1)
+    monkeypatch.setattr("sgr.jobs.slurm.submit.SBATCH_SECONDS", 1)
     assert submit([job], cluster)[0].state == "submitted"
     executors.run([job], cluster)
 
@@ -351,9 +352,9 @@ def repository(tmp_path: Path) -> Path:
 
 
 def submitted(root: Path, *arguments: str, **variables: str) -> str:
-    """Output of `python -m stages.submit`."""
+    """Output of `python -m sgr.cli.submit`."""
     done = subprocess.run(
-        [sys.executable, "-m", "stages.submit", *arguments],
+        [sys.executable, "-m", "sgr.cli.submit", *arguments],
         cwd=root,
         env=environment(root, **variables),
         capture_output=True,
@@ -398,7 +399,7 @@ def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
 
 def test_targets_are_those_of_dvc(repository: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "stages.submit", "--here", "table_kitti"],
+        [sys.executable, "-m", "sgr.cli.submit", "--here", "table_kitti"],
         cwd=repository,
         env=environment(repository),
         capture_output=True,

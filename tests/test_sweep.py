@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sgr.files import write_json
-from sgr.launch.cluster import Cluster
-from sgr.launch.store import Job, JobStore, complete
-from sgr.plan import entries
+from sgr.jobs.cluster import Cluster
+from sgr.jobs.store import Job, JobStore, complete
+from sgr.plan.entries import entries
 from stages import evaluate, plan, sweep, train
 from tests.scratch import ROOT, checked, write_parameters
 
@@ -54,7 +54,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "results/mini").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("stages.common.data_folder", lambda plan, manifest: tmp_path)
-    monkeypatch.setattr("sgr.launch.executors.run", run)
+    monkeypatch.setattr("sgr.jobs.run.executors.run", run)
     return tmp_path
 
 

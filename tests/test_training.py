@@ -20,9 +20,9 @@ from torch.nn import functional as F
 from sgr.models.heads.pixels import OfLastMap, PixelHead
 from sgr.models.network import Network, Output, weighted_sum
 from sgr.training import checkpoint
-from sgr.training.job import build_with_loss, train
 from sgr.training.loop import fit
 from sgr.training.optimizer import build_optimizer, polynomial
+from sgr.training.segmentation import build_with_loss, train
 from tests import tiny_row
 
 KILLED = -signal.SIGKILL

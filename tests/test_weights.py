@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sgr import weights
 from sgr.errors import UserError
+from sgr.models import weights
 from sgr.models.backbone import Backbone
 from sgr.models.recipes import RECIPES, Recipe
 

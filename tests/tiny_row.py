@@ -12,12 +12,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sgr import plan
-from sgr.config import load
 from sgr.data import manifest
-from sgr.data.extract import extract
-from sgr.data.generate import generate
+from sgr.data.component_extraction import extract
 from sgr.files import write_json
+from sgr.generated.generate import generate
+from sgr.plan.entries import entries as plan
+from sgr.plan.params import load
 
 ROOT = Path(__file__).parents[1]
 ROW = "camvid-fcn-sgr"
@@ -96,7 +96,7 @@ def start(
     # a server that has all imported forks each process: seconds less than a fresh interpreter, and no shared threads
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["sgr.training.job", "sgr.component", "sgr.losses", "dvc.repo", "tests.tiny_row"]
+        ["sgr.training.segmentation", "sgr.unit", "sgr.losses", "dvc.repo", "tests.tiny_row"]
     )
     process = context.Process(target=_train, args=(spec, where, folder, kind, *deaths))
     process.start()
@@ -115,7 +115,7 @@ def _train(
     import torch
 
     import sgr.files
-    from sgr.launch.worker import function
+    from sgr.jobs.worker import function
     from sgr.training import loop
 
     # as in a job: the child of a fork server would start a server of its own for its loader workers

@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sgr import plan
-from sgr.config import load
 from sgr.data import manifest
-from sgr.data.generate import generate
 from sgr.files import write_json
+from sgr.generated.generate import generate
+from sgr.plan.entries import entries as plan
+from sgr.plan.params import load
 from tests.tiny_row import ROOT
 
 ROWS = ("coco-imagenet", "coco-glore", "coco-sgr", "coco-sgr-no-token-supervision")

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sgr.data.archive import ComponentArchive
 from sgr.data.augment import training_crop
+from sgr.data.component_archive import ComponentArchive
 from sgr.data.files import Bytes, Sample, read_image
-from sgr.data.order import Order
+from sgr.data.sample_order import Order
 from sgr.errors import UserError
 
 ReadLabel = Callable[[Path], Bytes]

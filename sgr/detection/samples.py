@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from sgr.data.coco import Annotations, Instance, read_instances
 from sgr.data.files import Bytes, read_image
-from sgr.data.order import Order
+from sgr.data.sample_order import Order
 from sgr.data.samples import channels_first
 from sgr.errors import UserError
 

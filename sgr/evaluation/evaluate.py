@@ -14,7 +14,7 @@ from sgr.data.manifest import check
 from sgr.device import measured, reproducible
 from sgr.evaluation.inference import single_and_multi_scale
 from sgr.evaluation.miou import confusion, summary
-from sgr.evaluation.trained import evaluation_loader, trained_network
+from sgr.evaluation.trained_network import evaluation_loader, trained_network
 from sgr.files import read_json, write_json
 from sgr.models.network import parameter_count
 

@@ -18,7 +18,7 @@ from sgr.data.files import read_image
 from sgr.data.manifest import check
 from sgr.device import measured, reproducible
 from sgr.evaluation.semantics import extended, image_regions
-from sgr.evaluation.trained import trained_network
+from sgr.evaluation.trained_network import trained_network
 from sgr.files import read_json, write_json
 from sgr.semantics import mask_semantics
 

@@ -18,7 +18,7 @@ from sgr.data.files import IGNORE
 from sgr.data.manifest import check
 from sgr.device import measured, reproducible
 from sgr.evaluation.inference import padded, resized
-from sgr.evaluation.trained import evaluation_loader, trained_network
+from sgr.evaluation.trained_network import evaluation_loader, trained_network
 from sgr.files import read_json, write_bytes, write_json
 from sgr.models.network import Network
 from sgr.semantics import token_semantics

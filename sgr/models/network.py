@@ -15,9 +15,9 @@ from sgr.models.backbone import Backbone
 from sgr.models.heads.head import Head
 
 if TYPE_CHECKING:
-    from sgr.component import SGROutput
     from sgr.glore import GloReOutput
     from sgr.losses import ConceptLoss
+    from sgr.unit import SGROutput
 
 
 class Output(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sgr.component_statistics import Statistics
+from sgr.evaluation.component_statistics import Statistics
 from sgr.files import write_bytes
 
 from . import names, style

@@ -37,7 +37,7 @@ MEASURES = (
 
 
 def write(found: dict[str, Any], profile: str, results: Path = Path("results")) -> None:
-    """Write results/overhead/<profile>.md and .csv from what the job `sgr.overhead` measured."""
+    """Write results/overhead/<profile>.md and .csv from what the job `sgr.cost.overhead` measured."""
     frame = build(found)
     height, width = found["crop"]
     threads = f"{found['threads']} thread{'s' if found['threads'] > 1 else ''}"

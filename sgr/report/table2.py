@@ -15,7 +15,7 @@ from .table4 import is_variant
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sgr.config import Row
+    from sgr.plan.params import Row
 
 TITLE = "Table 2. Semantics and diversity of the tokens"
 READING = (

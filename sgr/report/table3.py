@@ -13,7 +13,7 @@ from .measures import compare
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sgr.config import Transfer
+    from sgr.plan.params import Transfer
 
 TITLE = "Table 3. Transfer to detection and instance segmentation"
 READING = (

@@ -13,7 +13,7 @@ from .measures import compare, gains
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sgr.config import Row
+    from sgr.plan.params import Row
 
 TITLE = "Table 4. Ablations on COCO-Stuff-10K"
 READING = (

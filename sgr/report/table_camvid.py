@@ -15,7 +15,7 @@ from .measures import compare, gains
 if TYPE_CHECKING:
     import pandas as pd
 
-    from sgr.config import Row
+    from sgr.plan.params import Row
 
 TITLE = "CamVid"
 READING = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from importlib import import_module
 from pathlib import Path
 
-from sgr.config import load
 from sgr.errors import UserError
 from sgr.files import write_bytes
+from sgr.plan.params import load
 
 from .markdown import notice
 from .results import profile_folder

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from sgr import ranks
-from sgr.training.share import positions, share
+from sgr.training.batch_share import positions, share
 
 Batch = dict[str, Any]
 Collate = Callable[[list[Any]], Batch]

@@ -47,7 +47,7 @@ def learn(
         weights: of its named losses.
         samples: each a function of its position; iterations x batch size of them.
         settings: `iterations`, `batch_size`, `accumulate`, `gradient_clip`, `precision`, `channels_last`, `compile` and
-            `log_every` of `sgr.config.Training`.
+            `log_every` of `sgr.plan.params.Training`.
         where: `loader_workers`, `checkpoint_seconds`.
         folder: the job's own.
         title: of the progress line.

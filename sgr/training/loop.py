@@ -16,8 +16,8 @@ from tqdm import tqdm
 from sgr import ranks
 from sgr.models.network import Network, weighted_sum
 from sgr.training.batches import Batch
-from sgr.training.notice import Notice
 from sgr.training.parallel import averaging, parallel
+from sgr.training.stop_signals import Notice
 
 if TYPE_CHECKING:
     from sgr.detection.network import MaskRCNN

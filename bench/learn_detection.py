@@ -1,0 +1,92 @@
+"""How well the transfer network learns generated MS-COCO: `python -m bench.learn_detection` prints box and mask AP.
+
+That is of images it has not seen, in minutes of one core; the tests have it learn a few images by heart.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import sgr
+from sgr.data.coco import CLASSES, Annotations, annotation_file
+from sgr.detection.average_precision import average_precision
+from sgr.detection.evaluate import detect
+from sgr.detection.network import STRIDE, MaskRCNN
+from sgr.detection.samples import EvaluationImages, TrainingImages, padded
+from sgr.detection.transfer import collate, steps
+from sgr.generated.generate import generate
+from sgr.models.backbone import Backbone
+from sgr.training.learn import learn
+from sgr.training.optimizer import build_optimizer
+
+
+def average_precision_after(
+    root: Path, split: str, iterations: int, size: int, folder: Path
+) -> dict[str, float | None]:
+    """Box and mask AP on a split after iterations of four images of train2017, sized to a shorter side of `size`."""
+    torch.manual_seed(0)
+    annotations = Annotations(root, "train2017")
+    seen = EvaluationImages(annotations, min_size=size, max_size=4 * size)
+    network = with_statistics([seen[number]["image"] for number in range(min(8, len(seen)))])
+    optimizer = build_optimizer(
+        network,
+        optimizer="adamw",
+        learning_rate=0.002,
+        head_multiplier=1.0,
+        momentum=0.9,
+        weight_decay=0.01,
+    )
+    samples = TrainingImages(
+        annotations, length=4 * iterations, seed=0, min_sizes=[size], max_size=4 * size, flip=True
+    )
+    settings: dict[str, Any] = {"iterations": iterations, "batch_size": 4, "accumulate": 1, "log_every": 10}
+    settings |= {"gradient_clip": 10.0, "precision": "fp32", "channels_last": False, "compile": False}
+    learn(
+        network,
+        network.loss_weights,
+        optimizer,
+        steps(optimizer, [iterations * 3 // 4, iterations * 9 // 10], 10),
+        samples,
+        settings,
+        0,
+        {"loader_workers": 0, "checkpoint_seconds": 1e9},
+        folder,
+        "detection",
+        partial(collate, fill=network.backbone.mean_colour),
+    )
+    network.eval()
+    images = EvaluationImages(Annotations(root, split), min_size=size, max_size=4 * size)
+    found = [
+        one for number in range(len(images)) for one in detect(network, images[number], torch.device("cpu"))
+    ]
+    return average_precision(annotation_file(root, split), found)
+
+
+def with_statistics(images: list[torch.Tensor]) -> MaskRCNN:
+    """A tiny network with SGR and random weights, whose batch norm is frozen with the statistics of these images."""
+    backbone = Backbone("tiny_resnet", STRIDE)
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.ones_(module.weight)
+            module.momentum = None  # the mean over all images
+    with torch.no_grad():
+        backbone.train()(padded(images, STRIDE, backbone.mean_colour))
+    component = sgr.SGR(backbone.channels[-1], K=16, D=32, heads=2)
+    return MaskRCNN(
+        backbone, component, classes=len(CLASSES), anchors=[16, 32, 64, 128], proposals=64, boxes=32
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    iterations = int(sys.argv[1]) if len(sys.argv) > 1 else 600
+    with tempfile.TemporaryDirectory() as name:
+        generate("coco", Path(name) / "coco", {"train2017": 256, "val2017": 32}, (112, 144), seed=0)
+        print(average_precision_after(Path(name) / "coco", "val2017", iterations, 224, Path(name)))

@@ -1,0 +1,101 @@
+"""What a job store holds that nothing refers to any more, and its removal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sgr.files import read_json
+from sgr.jobs.inspect.listing import ACTIVE, KEY, Listed, jobs
+from sgr.jobs.locks import is_running, locked
+from sgr.jobs.slurm.squeue import active
+from sgr.jobs.store import JobStore
+
+# what is younger may just be being made
+FRESH_SECONDS = 3600
+
+REMOVED = ".removed-"
+
+# of a plan entry, what a job's spec leaves out
+APART = ("seeds", "weights")
+
+
+class Leftover(NamedTuple):
+    """A folder to remove, what it is, its bytes, and the seconds since it was last launched or written."""
+
+    folder: Path
+    what: str
+    bytes: int
+    age: float
+
+
+def leftovers(store: JobStore, plans: Iterable[dict[str, Any]]) -> list[Leftover]:
+    """Jobs that no plan entry refers to, folders without a job, code and submissions of no other job; largest first.
+
+    Jobs that are queued or run are none, nor is the training that such a job starts from.
+
+    Args:
+        plans: the plan entries, those of a sweep among them.
+    """
+    seeds: dict[str, set[Any]] = {}
+    for plan in plans:
+        for entry in [pair[stage] for pair in plan.get("pairs", []) for stage in ("train", "evaluate")] or [
+            plan
+        ]:
+            seeds.setdefault(_canonical(entry), set()).update(entry.get("seeds", [None]))
+    found = jobs(store)
+    needed = {job.spec.get("trained") for job in found if job.state in ACTIVE}
+
+    def stays(job: Listed) -> bool:
+        referred = job.spec.get("seed") in seeds.get(_canonical(job.spec.get("plan", {})), ())
+        return referred or job.state in ACTIVE or job.folder.name in needed
+
+    old = [_leftover(job.folder, _about(job), job.age) for job in found if not stays(job)]
+    used = {name for job in found if stays(job) for name in (job.code, _submission(job.folder))}
+    code, submissions = (
+        [path for path in store.root.glob(f"{kind}/*") if path.name not in used]
+        for kind in ("code", "submissions")
+    )
+    jobless = {path for pattern in (KEY, f"{REMOVED}*") for path in store.root.glob(pattern)}
+    empty = sorted(jobless - {job.folder for job in found})
+    nameless = [("code snapshot", code), ("submission", submissions), ("no job", empty)]
+    made = [_leftover(path, what) for what, paths in nameless for path in paths]
+    old += [leftover for leftover in made if leftover.age > FRESH_SECONDS]
+    return sorted(old, key=lambda leftover: -leftover.bytes)
+
+
+def remove(leftover: Leftover) -> bool:
+    """Remove a leftover, unless it is queued or runs by now; whether it is gone."""
+    folder = leftover.folder
+    with locked(folder, "submit.lock"):
+        if is_running(folder) or active([folder]):
+            return False
+        # renamed first: a removal that is cut short leaves no half of a job
+        aside = folder.with_name(REMOVED + folder.name.removeprefix(REMOVED))
+        folder.rename(aside)
+    shutil.rmtree(aside)
+    return True
+
+
+def _submission(folder: Path) -> str | None:
+    record = folder / "slurm.json"
+    return read_json(record).get("submission") if record.exists() else None
+
+
+def _canonical(plan: dict[str, Any]) -> str:
+    return json.dumps({key: value for key, value in plan.items() if key not in APART}, sort_keys=True)
+
+
+def _about(job: Listed) -> str:
+    return " ".join(filter(None, [job.state, job.kind, job.row, job.seed and f"seed {job.seed}"]))
+
+
+def _leftover(folder: Path, what: str, age: float | None = None) -> Leftover:
+    files = [path.lstat() for path in folder.rglob("*") if not path.is_dir()]
+    written = max([folder.stat().st_mtime, *(file.st_mtime for file in files)])
+    total = sum(file.st_size for file in files)
+    return Leftover(folder, what, total, time.time() - written if age is None else age)

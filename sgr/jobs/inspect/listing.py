@@ -1,0 +1,125 @@
+"""The jobs of a store and how each stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sgr.errors import UserError
+from sgr.files import read_json
+from sgr.jobs.holder import Holder, holder
+from sgr.jobs.run.status import Queued
+from sgr.jobs.slurm.squeue import active, output
+from sgr.jobs.store import JobStore, is_finished
+
+KEY = "[0-9a-f]" * 32  # what a job's folder is called
+
+# in the order of the listing
+ACTIVE = ("running", "pending")
+STATES = (*ACTIVE, "failed", "lost", "unfinished", "damaged", "finished")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One job of the store.
+
+    state: `running` or `pending` (SLURM says so, or a process holds the folder), `failed` (its own error), `lost`
+        (SLURM no longer knows it, and it left no result), `unfinished` (its process ended, or none began), `damaged`
+        (its done.json does not match) or `finished`.
+    launched: when it was last submitted or started, None if that is not recorded.
+    code: name of the snapshot that it runs from, if any.
+    queued: what SLURM holds; holder: the process that holds the folder.
+    """
+
+    folder: Path
+    kind: str
+    spec: dict[str, Any]
+    state: str
+    launched: datetime | None
+    code: str | None
+    queued: Queued | None
+    holder: Holder | None
+
+    @property
+    def row(self) -> str:
+        """The row of params.yaml, or nothing for a job that belongs to none."""
+        return str(self.spec.get("plan", {}).get("row", ""))
+
+    @property
+    def seed(self) -> str:
+        """The seed, or nothing for a job without one."""
+        return str(self.spec.get("seed", ""))
+
+    @property
+    def shown_state(self) -> str:
+        """The state, with SLURM's reason if it is pending."""
+        reason = self.queued.state.partition(" ")[2] if self.queued else ""
+        return f"{self.state} {reason}".strip()
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the launch."""
+        return None if self.launched is None else (datetime.now(UTC) - self.launched).total_seconds()
+
+    @property
+    def id(self) -> str:
+        """Of SLURM if it ever was there, else of the process that runs it."""
+        if self.queued:
+            return self.queued.id
+        if self.holder:
+            return f"pid {self.holder.pid}"
+        record = self.folder / "slurm.json"
+        return str(read_json(record).get("id") or "") if record.exists() else ""
+
+    @property
+    def node(self) -> str:
+        """Where it runs."""
+        if self.queued:
+            return self.queued.node
+        return self.holder.host if self.holder else ""
+
+    @property
+    def log(self) -> Path | None:
+        """The job's log, or what SLURM wrote if the job never came so far."""
+        logs = [self.folder / "log.txt", *([output(self.folder)] if self.queued else [])]
+        return next((log for log in logs if log.exists()), None)
+
+
+def jobs(store: JobStore) -> list[Listed]:
+    """All jobs of the store: running first, finished last, then by row, kind and seed.
+
+    Raises UserError if SLURM has a queue and it does not answer.
+    """
+    folders = list(job_folders(store))
+    queue = active(folder for folder in folders if (folder / "slurm.json").exists())
+    found = [_listed(folder, queue.get(folder)) for folder in folders]
+    return sorted(found, key=lambda job: (STATES.index(job.state), job.row, job.kind, job.seed))
+
+
+def job_folders(store: JobStore) -> Iterator[Path]:
+    """The folders that hold a job."""
+    return (path.parent for path in sorted(store.root.glob(f"{KEY}/job.json")))
+
+
+def _listed(folder: Path, queued: Queued | None) -> Listed:
+    job, held = read_json(folder / "job.json"), holder(folder)
+    launch = read_json(folder / "launch.json") if (folder / "launch.json").exists() else {}
+    launched = datetime.fromisoformat(launch["launched"]) if "launched" in launch else None
+    state = _state(folder, queued, held)
+    return Listed(folder, job["kind"], job["spec"], state, launched, launch.get("code"), queued, held)
+
+
+def _state(folder: Path, queued: Queued | None, held: Holder | None) -> str:
+    try:
+        if is_finished(folder):
+            return "finished"
+    except UserError:
+        return "damaged"
+    if queued or held:
+        return "pending" if queued and queued.state.startswith("PENDING") else "running"
+    if (folder / "failed.json").exists():
+        return "failed"
+    return "lost" if (folder / "slurm.json").exists() else "unfinished"

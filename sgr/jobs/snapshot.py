@@ -1,0 +1,80 @@
+"""The copy of this package that a job runs from: editing the code meanwhile does not change the job."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sgr.errors import UserError
+from sgr.files import sha256_file
+
+if TYPE_CHECKING:
+    from sgr.jobs.store import Job
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def snapshot(store: Path, jobs: Iterable[Job] = ()) -> Path:
+    """Folder `<store>/code/<hash of the content>` with the package as it is now; jobs share it.
+
+    Raises UserError if that is not the code which the content keys of `jobs` were made from.
+    """
+    folder = _copy(store)
+    check_code(jobs, folder)
+    return folder
+
+
+def check_code(jobs: Iterable[Job], root: Path = PACKAGE.parent) -> None:
+    """Compare each source file that a job's plan names with the file below `root`.
+
+    Raises UserError naming the first that is another: a result would be kept under the key of other code.
+    """
+    planned = {file for job in jobs for file in job.spec.get("plan", {}).get("code", {}).items()}
+    for path, digest in sorted(planned):
+        if not (root / path).is_file() or not sha256_file(root / path).startswith(digest):
+            raise UserError(f"{path} changed since the plan was made: run dvc repro plan, then this again")
+
+
+def _copy(store: Path) -> Path:
+    files = {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in _sources()}
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    folder = store / "code" / digest.hexdigest()[:16]
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=folder.parent))
+    aside.chmod(0o755)
+    for name, content in files.items():
+        path = aside / PACKAGE.name / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    try:
+        aside.rename(folder)
+    except OSError:
+        # Another process made the same copy first.
+        shutil.rmtree(aside)
+    return folder
+
+
+def environment(code: Path, threads: int | None) -> dict[str, str]:
+    """Variables for a job's own process: import from the snapshot, not the current folder; use `threads`."""
+    paths = [str(code), *filter(None, [os.environ.get("PYTHONPATH")])]
+    variables = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONSAFEPATH": "1"}
+    if threads is not None:
+        # Libraries read these when they are loaded: setting them later is too late.
+        names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+        variables |= {name: str(threads) for name in names}
+    return variables
+
+
+def _sources() -> list[Path]:
+    found = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    return sorted(path for path in found if path.suffix != ".pyc" and not path.name.startswith("."))
