@@ -97,7 +97,7 @@ def projection_step(kind: str, side: int = SIDE) -> Callable[[], None]:
 
 
 def component_step(kind: str, side: int = SIDE) -> Callable[[], None]:
-    """Forward and backward of the whole component."""
+    """Forward and backward of the whole unit."""
     module, x, upstream = _module(kind, side)
 
     def step() -> None:
@@ -118,7 +118,7 @@ def _forget(module: torch.nn.Module, x: Tensor) -> None:
     x.grad = None
 
 
-STEPS = {"projection": projection_step, "component": component_step}
+STEPS = {"projection": projection_step, "unit": component_step}
 
 
 def peak(section: str, kind: str) -> float:
@@ -148,9 +148,9 @@ def projection() -> None:
     _compare("projection", ["sgr", "literal"])
 
 
-def component() -> None:
-    """The whole component against Eq. 1-3 by the letter, and against GloRe."""
-    _compare("component", ["sgr", "literal", "glore"])
+def unit() -> None:
+    """The whole unit against Eq. 1-3 by the letter, and against GloRe."""
+    _compare("unit", ["sgr", "literal", "glore"])
 
 
 def _compare(section: str, kinds: list[str]) -> None:
@@ -174,7 +174,7 @@ def small_network() -> tuple[Any, dict[str, Tensor]]:
         backbone="efficientnet_lite0",
         stride=16,
         head={"width": 128},
-        component={"kind": "sgr", "K": 64, "D": 128},
+        unit={"kind": "sgr", "K": 64, "D": 128},
         classes=11,
         concept_loss={"L": 32},
     )
@@ -201,7 +201,7 @@ def concept_loss() -> None:
     """Share of the concept loss, matching and backward included, in a whole training step."""
     network, batch = small_network()
     optimizer = torch.optim.SGD(network.parameters(), 1e-3, 0.9)
-    logits = network(batch["image"]).component.concept_logits.detach().requires_grad_()
+    logits = network(batch["image"]).unit.concept_logits.detach().requires_grad_()
     seconds = median_times(
         {
             "step": lambda: plain_steps(network, optimizer, [batch]),
@@ -344,7 +344,7 @@ def imported(modules: list[str]) -> None:
         process.kill()
 
 
-SECTIONS = {f.__name__: f for f in (projection, component, concept_loss, components, training, startup)}
+SECTIONS = {f.__name__: f for f in (projection, unit, concept_loss, components, training, startup)}
 
 
 def main(arguments: list[str]) -> None:

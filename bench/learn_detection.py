@@ -78,10 +78,8 @@ def with_statistics(images: list[torch.Tensor]) -> MaskRCNN:
             module.momentum = None  # the mean over all images
     with torch.no_grad():
         backbone.train()(padded(images, STRIDE, backbone.mean_colour))
-    component = sgr.SGR(backbone.channels[-1], K=16, D=32, heads=2)
-    return MaskRCNN(
-        backbone, component, classes=len(CLASSES), anchors=[16, 32, 64, 128], proposals=64, boxes=32
-    )
+    unit = sgr.SGR(backbone.channels[-1], K=16, D=32, heads=2)
+    return MaskRCNN(backbone, unit, classes=len(CLASSES), anchors=[16, 32, 64, 128], proposals=64, boxes=32)
 
 
 if __name__ == "__main__":

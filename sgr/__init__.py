@@ -1,4 +1,4 @@
-"""SGR: semantically-aware global reasoning for segmentation, as a component, a loss and metrics.
+"""SGR: semantically-aware global reasoning for segmentation, as a unit, a loss and metrics.
 
 The names below are the whole public interface. They load on first use, so that `import sgr` stays free of torch.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["SGR", "ConceptLoss", "GloRe", "connected_components", "match_concepts", "token_semantics"]
 
 _HOME = {
-    "SGR": "component",
+    "SGR": "unit",
     "GloRe": "glore",
     "connected_components": "connected",
     "match_concepts": "matching",

@@ -1,4 +1,4 @@
-"""The SGR component: Eq. 1-4 and sections 3.1-3.2 of the paper.
+"""The SGR unit: Eq. 1-4 and sections 3.1-3.2 of the paper.
 
 Dimensions: B images, C channels, H x W cells, N = H * W, K concepts, D token width.
 
@@ -100,7 +100,7 @@ class SGR(nn.Module):
         self.expand = nn.Conv2d(D, channels, 1, bias=False)
         assert self.concepts.bias is not None
         nn.init.constant_(self.concepts.bias, math.log(concept_prior / (1 - concept_prior)))
-        nn.init.zeros_(self.expand.weight)  # a fresh component is the identity
+        nn.init.zeros_(self.expand.weight)  # a fresh unit is the identity
 
     def forward(self, x: Tensor) -> SGROutput:
         """x: features (B, C, H, W). Returns `SGROutput`, its features of the same shape."""

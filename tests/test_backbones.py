@@ -125,7 +125,7 @@ def test_network_has_the_published_number_of_parameters(
             backbone=backbone,
             stride=32,
             head={"width": width},
-            component=None,
+            unit=None,
             classes=classes,
         )
     count = parameter_count(network)

@@ -63,7 +63,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     ({f"{ROW}.dataset": ...}, (f"{ROW}.dataset", "required")),
     ({f"{ROW}.family": "fnc"}, (f"{ROW}.family", "'fcn', 'deeplabv3'", "fnc")),
-    ({f"{ROW}.component": "srg"}, (f"{ROW}.component", "'sgr'", "srg")),
+    ({f"{ROW}.unit": "srg"}, (f"{ROW}.unit", "'sgr'", "srg")),
     (
         {"profiles.paper.datasets.camvit": {"iterations": 5}},
         ("profiles.paper.datasets", "'camvit'", "cityscapes, ade20k, cocostuff10k, camvid"),
@@ -154,8 +154,8 @@ def test_setting_that_nobody_makes(tmp_path: Path) -> None:
 
 def test_one_row_says_another_value(tmp_path: Path) -> None:
     found = entries(checked(tmp_path, {"sgr.K": 40, "sgr.L": 4, f"{ROW}.sgr": {"K": 48}}), ROOT)
-    assert found["train/camvid-fcn-sgr"]["network"]["component"]["K"] == 48
-    assert found["train/cocostuff10k-fcn-sgr"]["network"]["component"]["K"] == 40
+    assert found["train/camvid-fcn-sgr"]["network"]["unit"]["K"] == 48
+    assert found["train/cocostuff10k-fcn-sgr"]["network"]["unit"]["K"] == 40
 
 
 @pytest.mark.parametrize(

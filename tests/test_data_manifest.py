@@ -126,5 +126,6 @@ def test_workers_end_with_a_killed_process():
 
 
 def test_no_torch_is_imported():
-    code = "import sys, sgr.data.manifest, sgr.generated.generate, sgr.data.component_archive; sys.exit('torch' in sys.modules)"
+    modules = "sgr.data.manifest, sgr.generated.generate, sgr.data.component_archive"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -47,12 +47,10 @@ def where(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return tiny_transfer.make(tmp_path_factory.mktemp("coco"))
 
 
-def small(component: dict[str, Any] | None = None, backbone: str = "tiny_resnet") -> c4.MaskRCNN:
+def small(unit: dict[str, Any] | None = None, backbone: str = "tiny_resnet") -> c4.MaskRCNN:
     """Three classes; seeded, and with batch norms that do something."""
     torch.manual_seed(0)
-    made = c4.build(
-        backbone=backbone, component=component, classes=3, anchors=[16, 32], proposals=16, boxes=16
-    )
+    made = c4.build(backbone=backbone, unit=unit, classes=3, anchors=[16, 32], proposals=16, boxes=16)
     generator = torch.Generator().manual_seed(1)
     for name, buffer in made.backbone.body.named_buffers():
         if name.endswith(("weight", "running_var")):
@@ -168,12 +166,12 @@ def test_the_component_learns_and_is_heard(kind: str) -> None:
     """The gradient reaches it, and what it adds is in boxes and masks."""
     network = small(IDENTITIES[kind])
     torch.stack([*losses(network).values()]).sum().backward()
-    assert network.component is not None
+    assert network.unit is not None
     if kind == "sgr":  # GloRe's zero start is a frozen batch norm: it learns from a trained start alone
-        assert network.component.expand.weight.grad.abs().max() > 0
-        nn.init.normal_(network.component.expand.weight)
+        assert network.unit.expand.weight.grad.abs().max() > 0
+        nn.init.normal_(network.unit.expand.weight)
     else:
-        network.component.norm.weight.fill_(3.0)
+        network.unit.norm.weight.fill_(3.0)
     before, after = seen(small()), seen(network)
     assert not torch.equal(before[0]["scores"], after[0]["scores"])
     network.zero_grad()
@@ -235,7 +233,7 @@ def segmentation(row: str, path: Path) -> dict[str, Tensor]:
 def test_the_starts_differ_in_what_they_start_from_alone(
     where: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the job of each row begins to train: backbone and component are the start's, tensor by tensor.
+    """What the job of each row begins to train: backbone and unit are the start's, tensor by tensor.
 
     All other tensors are the same in the four.
     """
@@ -260,15 +258,15 @@ def test_the_starts_differ_in_what_they_start_from_alone(
         expected = {
             name: value
             for name, value in given.items()
-            if name.startswith(("backbone.", "component.")) and not name.endswith("num_batches_tracked")
+            if name.startswith(("backbone.", "unit.")) and not name.endswith("num_batches_tracked")
         }
-        own = {n: v for n, v in after[row].items() if n.startswith(("backbone.", "component."))}
+        own = {n: v for n, v in after[row].items() if n.startswith(("backbone.", "unit."))}
         assert own.keys() == expected.keys()
         assert all(torch.equal(own[name], expected[name]) for name in expected)
-        has_component = any(name.startswith("component.") for name in own)
-        assert has_component == (spec["plan"]["network"]["component"] is not None)
+        has_component = any(name.startswith("unit.") for name in own)
+        assert has_component == (spec["plan"]["network"]["unit"] is not None)
     first, *others = (
-        {n: v for n, v in state.items() if not n.startswith(("backbone.", "component."))}
+        {n: v for n, v in state.items() if not n.startswith(("backbone.", "unit."))}
         for state in after.values()
     )
     assert len(first) > 8
@@ -279,8 +277,8 @@ def test_the_starts_differ_in_what_they_start_from_alone(
 @pytest.mark.parametrize("there, here", [("sgr", None), (None, "sgr")])
 def test_a_component_is_neither_lost_nor_made_up(there: str | None, here: str | None) -> None:
     one, other = (small(IDENTITIES[kind] if kind else None) for kind in (there, here))
-    state = {k: v for k, v in one.state_dict().items() if k.startswith(("backbone.", "component."))}
-    with pytest.raises(ValueError, match="component"):
+    state = {k: v for k, v in one.state_dict().items() if k.startswith(("backbone.", "unit."))}
+    with pytest.raises(ValueError, match="unit"):
         c4.start_from(other, state)
 
 

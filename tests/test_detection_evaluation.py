@@ -124,7 +124,7 @@ class Knowing:
     def __init__(self, where: dict[str, Any]) -> None:
         self.annotations = Annotations(where["data"], "val2017")
         self.backbone = build(
-            backbone="tiny_resnet", component=None, classes=80, anchors=[16], proposals=4, boxes=4
+            backbone="tiny_resnet", unit=None, classes=80, anchors=[16], proposals=4, boxes=4
         ).backbone
         self.sizes: list[tuple[int, int]] = []
 

@@ -284,7 +284,7 @@ class EachCell:
         return Output(middle[:, None], SimpleNamespace(regions=regions.float()))
 
     def regions(self, output: Output) -> Tensor:
-        return output.component.regions
+        return output.unit.regions
 
 
 @pytest.mark.parametrize("resize", [1.0, 0.5])

@@ -27,7 +27,7 @@ CONCEPT_LOSS = {"L": 8, "rho": 1.0, "gamma": 1.0, "beta": 1.0}
 WIDTH = 32
 
 
-def network_of(family: str, component: dict[str, Any] | None = None) -> tuple[Network, dict[str, float]]:
+def network_of(family: str, unit: dict[str, Any] | None = None) -> tuple[Network, dict[str, float]]:
     """A tiny network of 11 classes and its loss weights, under seed 0."""
     torch.manual_seed(0)
     backbone, stride = FAMILIES[family]
@@ -36,9 +36,9 @@ def network_of(family: str, component: dict[str, Any] | None = None) -> tuple[Ne
         "backbone": backbone,
         "stride": stride,
         "head": {"width": WIDTH},
-        "component": component,
+        "unit": unit,
     }
-    return build_with_loss(settings, 11, CONCEPT_LOSS if component else None)
+    return build_with_loss(settings, 11, CONCEPT_LOSS if unit else None)
 
 
 def example(B: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -128,7 +128,7 @@ def test_scores_and_losses_are_those_of_transformers(family, inserted, training,
     stock.decode_head.register_forward_hook(lambda module, inputs, logits: logits.contiguous())
     network = with_weights_of(stock, family)
     if inserted:
-        network.component = Unchanged()
+        network.unit = Unchanged()
     images, labels, components = example(2, size)
     pixels = (images - network.backbone.mean) / network.backbone.std
     torch.manual_seed(1)
@@ -179,10 +179,10 @@ def interpolated(x: Tensor, row: float, column: float) -> Tensor:
 # Shapes and gradients
 
 
-@pytest.mark.parametrize("component", [None, SGR], ids=["plain", "sgr"])
+@pytest.mark.parametrize("unit", [None, SGR], ids=["plain", "sgr"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_network_takes_any_size(family, component):
-    network, weights = network_of(family, component)
+def test_network_takes_any_size(family, unit):
+    network, weights = network_of(family, unit)
     network.eval()
     finest = 4 if family == "hrnet" else 2
     for size in [(64, 80), (37, 45), (33, 8), (5, 3), (1, 1), (16, 100)]:
@@ -197,10 +197,10 @@ def test_network_takes_any_size(family, component):
         assert all(value.shape == () and bool(value.isfinite()) for value in losses.values())
 
 
-@pytest.mark.parametrize("component", [None, SGR], ids=["plain", "sgr"])
+@pytest.mark.parametrize("unit", [None, SGR], ids=["plain", "sgr"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_parameter_gets_a_gradient(family, component):
-    network, weights = network_of(family, component)
+def test_every_parameter_gets_a_gradient(family, unit):
+    network, weights = network_of(family, unit)
     images, labels, components = example(2, (64, 80))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     for _ in range(2):  # what lies behind SGR's zero layer waits for the second step
@@ -241,9 +241,9 @@ def test_void_pixels_never_count(family):
 # Learning
 
 
-@pytest.mark.parametrize("component", [None, SGR], ids=["plain", "sgr"])
+@pytest.mark.parametrize("unit", [None, SGR], ids=["plain", "sgr"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_overfits_four_images(family, component):
-    network, weights = network_of(family, component)
+def test_overfits_four_images(family, unit):
+    network, weights = network_of(family, unit)
     rates = {"optimizer": "adamw", "learning_rate": 0.004, "head_multiplier": 2}
     assert miou_by_heart(network, weights, **rates, iterations=100, warmup=5) > 90

@@ -613,7 +613,7 @@ def test_one_pixel_of_a_class_is_a_mask(family):
 
 
 def network_of(
-    family: str, component: str = "plain", stride: int = 8, classes: int = 11, **changed: int
+    family: str, unit: str = "plain", stride: int = 8, classes: int = 11, **changed: int
 ) -> Network:
     """Under seed 0, over the tiny ResNet."""
     torch.manual_seed(0)
@@ -623,17 +623,17 @@ def network_of(
         backbone="tiny_resnet",
         stride=stride,
         head=sizes,
-        component=None if component == "plain" else {"kind": "sgr", "K": 8, "D": 16, "heads": 2},
+        unit=None if unit == "plain" else {"kind": "sgr", "K": 8, "D": 16, "heads": 2},
         classes=classes,
-        concept_loss=None if component == "plain" else {"L": 4, "rho": 1.0, "gamma": 1.0},
+        concept_loss=None if unit == "plain" else {"L": 4, "rho": 1.0, "gamma": 1.0},
     )
 
 
 @pytest.mark.parametrize("stride", [8, 16])
-@pytest.mark.parametrize("component", ["plain", "sgr"])
+@pytest.mark.parametrize("unit", ["plain", "sgr"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_network_takes_any_size(family, component, stride):
-    network = network_of(family, component, stride)
+def test_network_takes_any_size(family, unit, stride):
+    network = network_of(family, unit, stride)
     for size in [(32, 40), (37, 45), (33, 8), (5, 3), (1, 1), (16, 100)]:
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(0, 256, (2, 3, *size), dtype=torch.uint8, generator=generator)
@@ -648,7 +648,7 @@ def test_network_takes_any_size(family, component, stride):
         assert scores.shape == (2, 11, *size)
         assert (scores >= 0).all()
         assert output.prediction.mask_logits.shape == (2, QUERIES, *cells)
-        if component == "plain":
+        if unit == "plain":
             regions = network.regions(output)
             assert regions.shape == (2, QUERIES, *cells)
             assert ((regions >= 0) & (regions <= 1)).all()
@@ -760,7 +760,7 @@ def test_network_has_the_published_number_of_parameters(family, backbone, layers
     if family == "mask2former":
         head["points"] = 12544
     with torch.device("meta"):
-        network = build(family=family, backbone=backbone, stride=32, head=head, component=None, classes=150)
+        network = build(family=family, backbone=backbone, stride=32, head=head, unit=None, classes=150)
     assert round(parameter_count(network) / 1e6) == millions
 
 
@@ -788,12 +788,12 @@ def test_one_layer_of_maskformer_has_no_auxiliary_losses():
 # Learning
 
 
-@pytest.mark.parametrize("component", ["plain", "sgr"])
+@pytest.mark.parametrize("unit", ["plain", "sgr"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_overfits_four_images(family, component):
-    network = network_of(family, component, width=64, queries=12, layers=2, **_points(family))
+def test_overfits_four_images(family, unit):
+    network = network_of(family, unit, width=64, queries=12, layers=2, **_points(family))
     concepts = {f"concept_{name}": 0.1 for name in ("focal", "dice", "cosine")}
-    weights = network.head.loss_weights | (concepts if component == "sgr" else {})
+    weights = network.head.loss_weights | (concepts if unit == "sgr" else {})
     rates = {"optimizer": "adamw", "learning_rate": 0.001, "head_multiplier": 2, "gradient_clip": 0.01}
     iterations = {"maskformer": 120, "mask2former": 130}[family]
     assert miou_by_heart(network, weights, **rates, iterations=iterations) > 90

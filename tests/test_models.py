@@ -1,4 +1,4 @@
-"""The networks: every family, component and backbone; sizes as published; they can learn."""
+"""The networks: every family, unit and backbone; sizes as published; they can learn."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.overfit import miou_by_heart
 from sgr import data
 from sgr.data.files import IGNORE
 from sgr.errors import UserError
-from sgr.models import build, build_component
+from sgr.models import build, build_unit
 from sgr.models.backbone import Backbone
 from sgr.models.network import Network, parameter_count, weighted_sum
 from sgr.models.recipes import RECIPES
@@ -35,7 +35,7 @@ SHAPES = [(32, 40), (37, 45), (33, 8), (5, 3), (1, 1), (16, 100)]
 
 
 def network_of(
-    family: str, component: str, backbone: str = "tiny_resnet", stride: int = 8, head_width: int = 16
+    family: str, unit: str, backbone: str = "tiny_resnet", stride: int = 8, head_width: int = 16
 ) -> tuple[Network, dict[str, float]]:
     """A network of 11 classes and its loss weights, under seed 0; the rows with SGR have the concept loss."""
     torch.manual_seed(0)
@@ -44,9 +44,9 @@ def network_of(
         "backbone": backbone,
         "stride": stride,
         "head": {"width": head_width} | ({"atrous_rates": [1, 2, 3]} if family == "deeplabv3" else {}),
-        "component": COMPONENTS[component],
+        "unit": COMPONENTS[unit],
     }
-    return build_with_loss(settings, 11, CONCEPT_LOSS if component.startswith("sgr") else None)
+    return build_with_loss(settings, 11, CONCEPT_LOSS if unit.startswith("sgr") else None)
 
 
 def example(B: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,10 +63,10 @@ def example(B: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
 # Shapes and losses
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("unit", COMPONENTS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_tiny_network_takes_any_size(family, component):
-    network, weights = network_of(family, component)
+def test_tiny_network_takes_any_size(family, unit):
+    network, weights = network_of(family, unit)
     network.eval()
     for size in SHAPES:
         images, labels, components = example(2, size)
@@ -79,9 +79,9 @@ def test_tiny_network_takes_any_size(family, component):
         assert scores.shape == (2, 11, *size)
         torch.testing.assert_close(scores.sum(1), torch.ones(2, *size))
         assert (scores >= 0).all()
-        assert list(losses) == list(weights) == (LOSSES if component.startswith("sgr") else LOSSES[:1])
+        assert list(losses) == list(weights) == (LOSSES if unit.startswith("sgr") else LOSSES[:1])
         assert all(value.shape == () and bool(value.isfinite()) for value in losses.values())
-        if component == "plain":
+        if unit == "plain":
             with pytest.raises(AssertionError, match="no regions"):
                 network.regions(output)
         else:
@@ -90,11 +90,11 @@ def test_tiny_network_takes_any_size(family, component):
             assert (regions >= 0).all()
 
 
-@pytest.mark.parametrize("component", ["plain", "sgr", "glore"])
+@pytest.mark.parametrize("unit", ["plain", "sgr", "glore"])
 @pytest.mark.parametrize("stride", [8, 16])
 @pytest.mark.parametrize("size", [(64, 80), (67, 50), (9, 7)])
-def test_efficientnet_takes_any_size(component, stride, size):
-    network, _ = network_of("fcn", component, "efficientnet_lite0", stride)
+def test_efficientnet_takes_any_size(unit, stride, size):
+    network, _ = network_of("fcn", unit, "efficientnet_lite0", stride)
     with torch.no_grad():
         output = network.eval()(torch.zeros(1, 3, *size, dtype=torch.uint8))
     assert output.prediction.logits.shape == (1, 11, -(-size[0] // stride), -(-size[1] // stride))
@@ -127,10 +127,10 @@ def test_cross_entropy_by_hand():
     assert loss.item() == pytest.approx(total / count, rel=1e-4)
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("unit", COMPONENTS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_nothing_labelled_gives_loss_zero_with_a_gradient(family, component):
-    network, weights = network_of(family, component)
+def test_nothing_labelled_gives_loss_zero_with_a_gradient(family, unit):
+    network, weights = network_of(family, unit)
     images, labels, components = example(2, (32, 40))
     output = network(images)
     losses = network.losses(output, torch.full_like(labels, IGNORE), torch.zeros_like(components))
@@ -174,7 +174,7 @@ def test_family_has_the_published_number_of_parameters(family, head_width, publi
             backbone="resnet101",
             stride=8,
             head={"width": head_width} | ({"atrous_rates": [12, 24, 36]} if family == "deeplabv3" else {}),
-            component=None,
+            unit=None,
             classes=21,
         )
     assert parameter_count(network) == published - AUXILIARY
@@ -202,16 +202,14 @@ PUBLISHED = {
 
 
 def test_every_network_of_the_paper_can_be_built(paper):
-    """Without memory for its weights. A component adds its own parameters and no other."""
+    """Without memory for its weights. A unit adds its own parameters and no other."""
     counts, heads = {}, {}
     for name, entry in paper.items():
         row, classes = name.removeprefix("train/"), len(data.dataset(entry["dataset"]).CLASSES)
         with torch.device("meta"):
             network, weights = build_with_loss(entry["network"], classes, entry["concept_loss"])
         assert set(weights) >= set(network.head.loss_weights)
-        counts[row] = parameter_count(network) - (
-            parameter_count(network.component) if network.component else 0
-        )
+        counts[row] = parameter_count(network) - (parameter_count(network.unit) if network.unit else 0)
         heads.setdefault((row.split("-")[0], *row.split("-")[1:2], "proto" in row), set()).add(counts[row])
     assert len(counts) == 47
     assert all(len(found) == 1 for found in heads.values()), heads
@@ -228,9 +226,9 @@ def test_component_has_the_number_of_parameters_of_its_equations():
     layer = attention + feedforward + 2 * 2 * D  # two layer norms
     graph = (K * K + K) + D * D
     with torch.device("meta"):
-        sgr = build_component(C, kind="sgr", K=K, D=D)
-        by_graph = build_component(C, kind="sgr", K=K, D=D, reasoning="graph")
-        glore = build_component(C, kind="glore", K=K, D=D)
+        sgr = build_unit(C, kind="sgr", K=K, D=D)
+        by_graph = build_unit(C, kind="sgr", K=K, D=D, reasoning="graph")
+        glore = build_unit(C, kind="glore", K=K, D=D)
     assert parameter_count(sgr) == pointwise + 2 * layer == 11_548_672
     assert parameter_count(by_graph) == pointwise + 2 * graph
     assert parameter_count(glore) == (C * D + D) + (C * K + K) + graph + D * C + 2 * C
@@ -281,13 +279,13 @@ def test_unknown_backbone():
         Backbone("resnet5", 8)
 
 
-@pytest.mark.parametrize("component", ["glore", "sgr", "sgr-graph"])
+@pytest.mark.parametrize("unit", ["glore", "sgr", "sgr-graph"])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("training", [True, False])
-def test_fresh_component_changes_no_logit(family, component, training):
+def test_fresh_component_changes_no_logit(family, unit, training):
     images, _, _ = example(2, (37, 45))
     logits = []
-    for name in ("plain", component):
+    for name in ("plain", unit):
         network, _ = network_of(family, name)
         network.train(training)
         torch.manual_seed(1)  # the same dropout
@@ -295,22 +293,22 @@ def test_fresh_component_changes_no_logit(family, component, training):
     assert torch.equal(*logits)
 
 
-# Without a gradient at the first step: what lies behind a last layer that starts at zero. That is the component's (its
+# Without a gradient at the first step: what lies behind a last layer that starts at zero. That is the unit's (its
 # concepts have a gradient from the concept loss), and in a random ResNet of timm the second norm of each block.
 BLOCKS = r"backbone\.body\.layer\d\.\d\.(conv1|bn1|conv2)\."
 BEHIND_ZERO = {
     "plain": BLOCKS,
-    "glore": rf"{BLOCKS}|component\.(state|project|reason|expand)\.",
-    "sgr": rf"{BLOCKS}|component\.(reduce|reason)\.",
-    "sgr-graph": rf"{BLOCKS}|component\.(reduce|reason)\.",
+    "glore": rf"{BLOCKS}|unit\.(state|project|reason|expand)\.",
+    "sgr": rf"{BLOCKS}|unit\.(reduce|reason)\.",
+    "sgr-graph": rf"{BLOCKS}|unit\.(reduce|reason)\.",
 }
 
 
-@pytest.mark.parametrize("component", COMPONENTS)
+@pytest.mark.parametrize("unit", COMPONENTS)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_gradients_reach_every_parameter(family, component):
+def test_gradients_reach_every_parameter(family, unit):
     """At the start all but those behind a zero; after one step, all."""
-    network, weights = network_of(family, component)
+    network, weights = network_of(family, unit)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     images, labels, components = example(4, (64, 80))
     for step in range(2):
@@ -319,7 +317,7 @@ def test_gradients_reach_every_parameter(family, component):
         weighted_sum(network.losses(output, labels, components), weights).backward()
         without = {name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()}
         if step == 0:
-            behind = {n for n, _ in network.named_parameters() if re.match(BEHIND_ZERO[component], n)}
+            behind = {n for n, _ in network.named_parameters() if re.match(BEHIND_ZERO[unit], n)}
             assert without == behind
         else:
             assert not without
@@ -329,11 +327,11 @@ def test_gradients_reach_every_parameter(family, component):
 # Learning
 
 
-@pytest.mark.parametrize("component", ["plain", "glore", "sgr"])
+@pytest.mark.parametrize("unit", ["plain", "glore", "sgr"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_overfits_four_images(family, component):
+def test_overfits_four_images(family, unit):
     """With the optimizer, schedule and rates of training."""
-    network, weights = network_of(family, component, head_width=32)
+    network, weights = network_of(family, unit, head_width=32)
     rates = {"optimizer": "sgd", "learning_rate": 0.02, "head_multiplier": 10}
     assert miou_by_heart(network, weights, **rates, iterations=80) > 90
 

@@ -32,15 +32,15 @@ SETTINGS = {
 }
 
 
-def entry(component: dict[str, Any] | None, name: str) -> dict[str, Any]:
+def entry(unit: dict[str, Any] | None, name: str) -> dict[str, Any]:
     network = {
         "family": "fcn",
         "backbone": "tiny_resnet",
         "stride": 8,
         "head": {"width": 16},
-        "component": component,
+        "unit": unit,
     }
-    loss = {"L": 4} if component and component["kind"] == "sgr" else None
+    loss = {"L": 4} if unit and unit["kind"] == "sgr" else None
     return {"name": name, "network": network, "concept_loss": loss}
 
 
@@ -180,16 +180,16 @@ def test_the_job_measures_every_network(measured: dict[str, Any]) -> None:
     assert {name: measured[name] for name in SETTINGS} == SETTINGS
     assert [one["name"] for one in measured["networks"]] == [one["name"] for one in NETWORKS]
     plain, glore, sgr = measured["networks"]
-    assert [one["component"] for one in (plain, glore, sgr)] == ["", "glore", "sgr"]
+    assert [one["unit"] for one in (plain, glore, sgr)] == ["", "glore", "sgr"]
     for key in ("parameters", "flops", "step_memory", "forward_memory"):
         assert 0 < plain[key] <= glore[key] and plain[key] <= sgr[key], key
         assert key == "forward_memory" or plain[key] < sgr[key], key
     for one in (plain, glore, sgr):
         assert len(one["step_seconds"]) == len(one["forward_seconds"]) == 3
         assert min(one["step_seconds"] + one["forward_seconds"]) > 0
-    component = build(**NETWORKS[2]["network"], classes=19).component
-    assert component is not None
-    assert sgr["parameters"] - plain["parameters"] == sum(p.numel() for p in component.parameters())
+    unit = build(**NETWORKS[2]["network"], classes=19).unit
+    assert unit is not None
+    assert sgr["parameters"] - plain["parameters"] == sum(p.numel() for p in unit.parameters())
 
 
 def test_all_but_the_times_is_the_same_again(measured: dict[str, Any], tmp_path: Path) -> None:
@@ -223,12 +223,12 @@ def test_a_full_gpu_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 # The table
 
 
-def record(name: str, component: str, scale: float, seconds: list[float]) -> dict[str, Any]:
+def record(name: str, unit: str, scale: float, seconds: list[float]) -> dict[str, Any]:
     return {
         "name": name,
         "family": "fcn",
         "backbone": name.split("-")[1],
-        "component": component,
+        "unit": unit,
         "parameters": int(4_000_000 * scale),
         "flops": int(3_000_000_000 * scale),
         "forward_memory": int(10 * MIB * scale),

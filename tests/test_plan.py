@@ -58,13 +58,13 @@ def of_rows(params: Params, wanted: Any) -> set[str]:
     }
 
 
-def of_transfer(params: Params, component: str | None = None) -> set[str]:
-    """The entries of the rows of Table 3 whose start has this component; of all by default."""
+def of_transfer(params: Params, unit: str | None = None) -> set[str]:
+    """The entries of the rows of Table 3 whose start has this unit; of all by default."""
     return {
         f"{stage}/{name}"
         for name, row in params.transfer.items()
         for stage in ("transfer", "detect")
-        if component is None or (row.trained and params.rows[row.trained].component == component)
+        if unit is None or (row.trained and params.rows[row.trained].unit == unit)
     }
 
 
@@ -88,7 +88,7 @@ def test_same_parameters_same_entries(params: Params) -> None:
 def test_K_touches_the_sgr_rows_that_do_not_set_it(tmp_path: Path) -> None:
     own = {"sgr.L": 4, f"rows.{OWN_K}.sgr": {"gamma": 0.0, "K": 24}}
     before, after = checked(tmp_path, own), checked(tmp_path, {**own, "sgr.K": 20})
-    expected = of_rows(after, lambda row: row.component == "sgr" and row != after.rows[OWN_K])
+    expected = of_rows(after, lambda row: row.unit == "sgr" and row != after.rows[OWN_K])
     assert f"train/{OWN_K}" not in expected and len(expected) > 10
     expected |= of_transfer(after, "sgr")
     assert changed(entries(before, ROOT), entries(after, ROOT)) == expected
@@ -104,14 +104,14 @@ def test_a_rows_own_K_touches_that_row(params: Params, tmp_path: Path) -> None:
 def test_weight_of_a_loss_touches_training_alone(params: Params, tmp_path: Path) -> None:
     after = checked(tmp_path, {"sgr.rho": 0.5})
     expected = {
-        f"train/{name}" for name, row in after.rows.items() if row.component == "sgr" and row.sgr.beta != 0
+        f"train/{name}" for name, row in after.rows.items() if row.unit == "sgr" and row.sgr.beta != 0
     }
     assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
 
 
 def test_glore_K_touches_glore_rows(params: Params, tmp_path: Path) -> None:
     after = checked(tmp_path, {"glore.K": 7})
-    expected = of_rows(after, lambda row: row.component == "glore") | of_transfer(after, "glore")
+    expected = of_rows(after, lambda row: row.unit == "glore") | of_transfer(after, "glore")
     assert changed(entries(params, ROOT), entries(after, ROOT)) == expected
 
 
@@ -136,7 +136,7 @@ def test_a_detector_setting_touches_the_rows_of_table_3(params: Params, tmp_path
 
 
 def is_sgr(row: Any) -> bool:
-    return bool(row.component == "sgr")
+    return bool(row.unit == "sgr")
 
 
 def of_table3(stage: str) -> bool:
@@ -157,9 +157,9 @@ EDITS: dict[str, Any] = {
     "sgr/models/network.py": lambda stage, row: row or of_table3(stage),
     "sgr/models/backbone.py": lambda stage, row: row or stage == "weights" or of_table3(stage),
     "sgr/models/recipes.py": lambda stage, row: row or stage == "weights" or of_table3(stage),
-    "sgr/glore.py": lambda stage, row: row and row.component == "glore",
+    "sgr/glore.py": lambda stage, row: row and row.unit == "glore",
     "sgr/unit.py": lambda stage, row: row and is_sgr(row),
-    "sgr/reasoning.py": lambda stage, row: row and row.component != "none",
+    "sgr/reasoning.py": lambda stage, row: row and row.unit != "none",
     "sgr/losses.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
     "sgr/matching.py": lambda stage, row: stage == "train" and is_sgr(row) and row.sgr.beta != 0,
     "sgr/semantics.py": lambda stage, row: stage in ("semantics", "instance_semantics"),
@@ -253,7 +253,7 @@ def test_overhead_has_every_framework_plain_and_with_each_component(profile: str
     params = checked(tmp_path, {"profile": profile})
     entry = plan.entries(params, ROOT)["overhead/all"]
     networks = {item["name"]: item["network"] for item in entry["networks"]}
-    kinds = {(n["family"], n["backbone"], (n["component"] or {}).get("kind")) for n in networks.values()}
+    kinds = {(n["family"], n["backbone"], (n["unit"] or {}).get("kind")) for n in networks.values()}
     for name, row in params.rows.items():
         network = plan.resolve_network(params, name)
         kind = (row.family, network["backbone"])
@@ -314,16 +314,16 @@ def test_paper_profile_is_section_5_2(tmp_path: Path) -> None:
 
 
 def test_a_row_trains_as_its_baseline(params: Params, tmp_path: Path) -> None:
-    """A component is the only difference between a row and its plain row: same data, schedule and evaluation."""
+    """A unit is the only difference between a row and its plain row: same data, schedule and evaluation."""
     for profile in params.profiles:
         found = entries(checked(tmp_path, {"profile": profile}), ROOT)
         for name, row in params.rows.items():
-            if row.component == "none":
+            if row.unit == "none":
                 continue
             plain = next(
                 other
                 for other, candidate in params.rows.items()
-                if candidate.component == "none"
+                if candidate.unit == "none"
                 and (candidate.dataset, candidate.family, candidate.backbone, candidate.prototypes)
                 == (row.dataset, row.family, row.backbone, row.prototypes)
             )

@@ -69,7 +69,7 @@ def step(row: str) -> dict[str, Tensor]:
     network, weights = build_with_loss(plan["network"], 11, plan["concept_loss"])
     network.double().train()
     for name, parameter in network.named_parameters():
-        if name.endswith(("expand.weight", "norm.weight")) and name.startswith("component."):
+        if name.endswith(("expand.weight", "norm.weight")) and name.startswith("unit."):
             nn.init.normal_(parameter, std=0.02)  # zero at first, and then nothing before it gets a gradient
     forward = parallel(network)
     share = slice(ranks.rank() * 4 // ranks.number(), (ranks.rank() + 1) * 4 // ranks.number())

@@ -72,7 +72,7 @@ def run(jobs: Sequence[Job], cluster: Cluster) -> None:
             assert Path(job.where["model"]).read_bytes() == b"weights"
             assert (store.root / job.spec["trained"] / "done.json").exists()
             loss = Job.load(store.root / job.spec["trained"]).spec["plan"]["concept_loss"]
-            miou = 10 * job.spec["plan"]["network"]["component"]["K"] + loss["L"] + job.spec["seed"]
+            miou = 10 * job.spec["plan"]["network"]["unit"]["K"] + loss["L"] + job.spec["seed"]
             write_json(folder / "metrics.json", {"val": {"miou_ss": miou, "miou_ms": miou + 1}})
         names = ["metrics.json"] if job.kind == "evaluate" else ["model.safetensors", "curve.csv"]
         complete(folder, names)

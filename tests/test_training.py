@@ -289,7 +289,7 @@ def test_weights_of_the_terms_are_those_of_equations_6_and_7(beta, rho, gamma):
     output = network(images)
     losses = network.losses(output, labels, components)
     assert losses.keys() == weights.keys()
-    concept = network.concept_loss(output.component.concept_logits, components)
+    concept = network.concept_loss(output.unit.concept_logits, components)
     expected = losses["segmentation"] + beta * concept
     torch.testing.assert_close(weighted_sum(losses, weights), expected)
 
@@ -495,15 +495,15 @@ def test_rows_that_differ_in_the_component_start_from_the_same_backbone_and_head
         torch.manual_seed(5)
         states.append(build_with_loss(plan["network"], 11, plan["concept_loss"])[0].state_dict())
     plain, with_component = states
-    assert plain.keys() == {name for name in with_component if not name.startswith("component.")}
+    assert plain.keys() == {name for name in with_component if not name.startswith("unit.")}
     assert all(torch.equal(plain[name], with_component[name]) for name in plain)
 
 
 def test_output_is_what_the_head_said():
-    """A network is backbone, component, head, and nothing else."""
+    """A network is backbone, unit, head, and nothing else."""
     torch.manual_seed(0)
     network = Network(Cells(), None, PixelHead(OfLastMap(), nn.Conv2d(6, 11, 1)), None)
     images, _, _ = example(2, (32, 40))
     output = network(images)
-    assert isinstance(output, Output) and output.component is None
+    assert isinstance(output, Output) and output.unit is None
     assert torch.equal(output.prediction.logits, network.head(network.backbone(images)).logits)

@@ -46,8 +46,8 @@ def entry(stage: str, row: str = ROW, **training: Any) -> dict[str, Any]:
     """
     found = copy.deepcopy(entries()[f"{stage}/{row}"])
     found["network"]["head"]["width"] = 16
-    if component := found["network"]["component"]:
-        component |= {"K": 8, "D": 16} | ({"heads": 2} if component["kind"] == "sgr" else {})
+    if unit := found["network"]["unit"]:
+        unit |= {"K": 8, "D": 16} | ({"heads": 2} if unit["kind"] == "sgr" else {})
     if found.get("concept_loss"):
         found["concept_loss"]["L"] = 4
     if stage == "train":

@@ -34,8 +34,8 @@ def make(root: Path, train: int = 8, test: int = 6, size: tuple[int, int] = (64,
 def entry(stage: str, row: str, **training: Any) -> dict[str, Any]:
     """The entry of params.yaml's profile `mini`, made tiny; `training` changes settings of that section."""
     found = copy.deepcopy(_entries()[f"{stage}/{row}"])
-    if component := found["network"]["component"]:
-        component |= {"K": 8, "D": 16} | ({"heads": 2} if component["kind"] == "sgr" else {})
+    if unit := found["network"]["unit"]:
+        unit |= {"K": 8, "D": 16} | ({"heads": 2} if unit["kind"] == "sgr" else {})
     found["network"] |= {"proposals": 16, "boxes": 8}
     found |= {"min_sizes": [56, 64], "max_size": 96}
     if stage == "transfer":

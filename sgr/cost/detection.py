@@ -76,7 +76,7 @@ def _footprint(network: str, size: Size) -> Footprint:
     built = cast(MaskRCNN, without_values(lambda: build(**arguments, classes=len(CLASSES))))
     heads, boxes = built.heads, [torch.empty(1, 4)]
     with counting() as counter:
-        # all stages but the last; where there is a component, that and the last stage on the whole image
+        # all stages but the last; where there is a unit, that and the last stage on the whole image
         maps = built(torch.empty(1, 3, *(-(-side // STRIDE) * STRIDE for side in size)))
         built.proposals.head([maps.shared])
         image = counter.get_total_flops()
@@ -99,5 +99,5 @@ def assumptions() -> list[str]:
         f"Table 3: a step is {PASSES} forward passes, as nothing but batch norm is frozen, at the mean of `min_sizes`, "
         "without the padding of a batch; the last stage runs on each of `boxes` regions of an image and again on the "
         "quarter of them that have masks, in evaluation on `proposals` and again on 100 detections; where there is a "
-        "component, on the whole image too",
+        "unit, on the whole image too",
     ]

@@ -1,4 +1,4 @@
-"""What a network costs: parameters, FLOPs, peak memory and time, plain and with a component (supplementary material).
+"""What a network costs: parameters, FLOPs, peak memory and time, plain and with a unit (supplementary material).
 
 The networks of one framework take turns, so that a slow spell of the machine meets all of them.
 """
@@ -92,7 +92,7 @@ def measure_group(
                 "name": entry["name"],
                 "family": entry["network"]["family"],
                 "backbone": entry["network"]["backbone"],
-                "component": added(entry["network"]),
+                "unit": added(entry["network"]),
                 "parameters": parameter_count(network),
                 "flops": subject.flops(),
                 "forward_memory": subject.peak_memory(subject.forward),
@@ -111,8 +111,8 @@ def measure_group(
 
 def added(network: dict[str, Any]) -> str:
     """What a network has beyond the plain one: `glore`, `sgr`, `protoseg` or nothing."""
-    if network["component"]:
-        return str(network["component"]["kind"])
+    if network["unit"]:
+        return str(network["unit"]["kind"])
     return "protoseg" if network["head"].get("prototypes") else ""
 
 

@@ -1,11 +1,11 @@
-"""Mask R-CNN C4 (He et al., ICCV 2017) on the backbone and component of a segmentation network.
+"""Mask R-CNN C4 (He et al., ICCV 2017) on the backbone and unit of a segmentation network.
 
 Proposals, heads and losses are torchvision's parts.
 
 C4: all stages of the backbone but the last run on the image, at stride 16; proposals come from that map, and the last
-stage runs on each region of 14 x 14 cells cut from it. Where there is a component, the last stage also runs once on the
-whole image, as the component reasons about that: what it adds to the map is cut at each region and added to the
-region's own. With a component that is the identity the network is the plain C4, bit for bit.
+stage runs on each region of 14 x 14 cells cut from it. Where there is a unit, the last stage also runs once on the
+whole image, as the unit reasons about that: what it adds to the map is cut at each region and added to the
+region's own. With a unit that is the identity the network is the plain C4, bit for bit.
 
 Dimensions: B images, H x W pixels, C channels of the second last map, D of the last, R regions of h x w cells.
 """
@@ -25,7 +25,7 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import roi_align
 
-from sgr.models import build_component
+from sgr.models import build_unit
 from sgr.models.backbone import Backbone
 
 STRIDE = 32  # pixels a cell of the last map of a whole image
@@ -37,9 +37,9 @@ Target = dict[str, Tensor]
 
 
 class Maps(NamedTuple):
-    """The images (B, 3, H, W), the second last map (B, C, H/16, W/16), and what the component adds to the last one.
+    """The images (B, 3, H, W), the second last map (B, C, H/16, W/16), and what the unit adds to the last one.
 
-    That is (B, D, H/32, W/32), or None without a component.
+    That is (B, D, H/32, W/32), or None without a unit.
     """
 
     images: Tensor
@@ -48,11 +48,11 @@ class Maps(NamedTuple):
 
 
 class MaskRCNN(nn.Module):
-    """Backbone, perhaps a component, region proposals and heads; batch norm of backbone and component is frozen.
+    """Backbone, perhaps a unit, region proposals and heads; batch norm of backbone and unit is frozen.
 
     Args:
         backbone: convolutional, of stride 32.
-        component: None, `sgr.SGR` or `sgr.GloRe` for the last map.
+        unit: None, `sgr.SGR` or `sgr.GloRe` for the last map.
         classes: of things; the background is one more.
         anchors: sides of the square anchors, in pixels.
         proposals: regions of an image to classify in evaluation; twice as many in training, six times as many before
@@ -66,7 +66,7 @@ class MaskRCNN(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
-        component: nn.Module | None,
+        unit: nn.Module | None,
         *,
         classes: int,
         anchors: list[int],
@@ -75,7 +75,7 @@ class MaskRCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = freeze_batch_norm_2d(backbone)
-        self.component = None if component is None else freeze_batch_norm_2d(component)
+        self.unit = None if unit is None else freeze_batch_norm_2d(unit)
         # lists, not modules: the layers keep the names that they have in the segmentation network
         self._shared, self._last = stages(self.backbone.body)
         C, D = backbone.channels[-2:]
@@ -112,10 +112,10 @@ class MaskRCNN(nn.Module):
     def forward(self, images: Tensor) -> Maps:
         """images: (B, 3, H, W) in 0..255, H and W multiples of 32."""
         shared = run(self._shared, (images - self.backbone.mean) / self.backbone.std)
-        if self.component is None:
+        if self.unit is None:
             return Maps(images, shared, None)
         last = run(self._last, shared)
-        return Maps(images, shared, self.component(last).features - last)
+        return Maps(images, shared, self.unit(last).features - last)
 
     def regions(self, maps: dict[str, Tensor], boxes: list[Tensor], sizes: list[tuple[int, int]]) -> Tensor:
         """Features of boxes (R_i, 4) of each image, in pixels x0, y0, x1, y1: (R, D, h, w). `sizes` has no use here."""
@@ -153,7 +153,7 @@ class MaskRCNN(nn.Module):
 def build(
     *,
     backbone: str,
-    component: dict[str, Any] | None,
+    unit: dict[str, Any] | None,
     classes: int,
     anchors: list[int],
     proposals: int,
@@ -163,25 +163,25 @@ def build(
 
     Args:
         backbone: see `sgr.models.recipes`; a convolutional one.
-        component: None, or `kind` (`sgr`, `glore`) and the arguments of that component.
+        unit: None, or `kind` (`sgr`, `glore`) and the arguments of that unit.
         classes, anchors, proposals, boxes: as `MaskRCNN`.
     """
     with torch.random.fork_rng(devices=[]):  # rows that differ in it start from the same proposals and heads
         trunk = Backbone(backbone, STRIDE)
-        inserted = None if component is None else build_component(trunk.channels[-1], **component)
+        inserted = None if unit is None else build_unit(trunk.channels[-1], **unit)
     return MaskRCNN(trunk, inserted, classes=classes, anchors=anchors, proposals=proposals, boxes=boxes)
 
 
 def start_from(network: MaskRCNN, tensors: dict[str, Tensor]) -> None:
-    """Take backbone and component of a segmentation network; its head is left out.
+    """Take backbone and unit of a segmentation network; its head is left out.
 
     Args:
         tensors: its state by name.
 
     Raises:
-        ValueError: if one of the two networks has a component and the other has none.
+        ValueError: if one of the two networks has a unit and the other has none.
     """
-    parts = ["backbone"] if network.component is None else ["backbone", "component"]
+    parts = ["backbone"] if network.unit is None else ["backbone", "unit"]
     found = sorted({name.partition(".")[0] for name in tensors} - {"head"})
     if found != parts:
         raise ValueError(f"the start has {' and '.join(found)}, the network {' and '.join(parts)}")

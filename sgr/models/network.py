@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class Output(NamedTuple):
-    """What the head returned, which only the head reads, and what the component returned, where there is one."""
+    """What the head returned, which only the head reads, and what the unit returned, where there is one."""
 
     prediction: Any
-    component: SGROutput | GloReOutput | None
+    unit: SGROutput | GloReOutput | None
 
 
 class Network(nn.Module):
-    """backbone -> component on the last map -> head, Figure 2.
+    """backbone -> unit on the last map -> head, Figure 2.
 
     Args:
         backbone: images to feature maps.
-        component: None, `sgr.SGR` or `sgr.GloRe`.
+        unit: None, `sgr.SGR` or `sgr.GloRe`.
         head: feature maps to a prediction.
         concept_loss: None, or `sgr.ConceptLoss`, for SGR alone.
     """
@@ -40,19 +40,19 @@ class Network(nn.Module):
     def __init__(
         self,
         backbone: Backbone,
-        component: nn.Module | None,
+        unit: nn.Module | None,
         head: Head,
         concept_loss: ConceptLoss | None,
     ) -> None:
         super().__init__()
-        self.backbone, self.component, self.head, self.concept_loss = backbone, component, head, concept_loss
+        self.backbone, self.unit, self.head, self.concept_loss = backbone, unit, head, concept_loss
 
     def forward(self, images: Tensor) -> Output:
         """images: (B, 3, H, W) in 0..255."""
         *finer, last = self.backbone(images)
-        if self.component is None:
+        if self.unit is None:
             return Output(self.head([*finer, last]), None)
-        enhanced = self.component(last)
+        enhanced = self.unit(last)
         return Output(self.head([*finer, enhanced.features]), enhanced)
 
     def losses(self, output: Output, labels: Tensor, components: Tensor) -> dict[str, Tensor]:
@@ -65,7 +65,7 @@ class Network(nn.Module):
         """
         named = self.head.losses(output.prediction, labels)
         if self.concept_loss is not None:
-            terms = self.concept_loss.terms(cast("SGROutput", output.component).concept_logits, components)
+            terms = self.concept_loss.terms(cast("SGROutput", output.unit).concept_logits, components)
             named |= {f"concept_{name}": term for name, term in terms.items()}
         return named
 
@@ -74,8 +74,8 @@ class Network(nn.Module):
         return self.head.scores(output.prediction, size)
 
     def regions(self, output: Output) -> Tensor:
-        """Weights of the component's regions, or else of the head's own, not negative, (B, K, h, w)."""
-        return self.head.regions(output.prediction) if output.component is None else output.component.regions
+        """Weights of the unit's regions, or else of the head's own, not negative, (B, K, h, w)."""
+        return self.head.regions(output.prediction) if output.unit is None else output.unit.regions
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -47,7 +47,7 @@ LIBRARIES = (
 COCO_LIBRARIES = ("pycocotools", "contourpy", "faster-coco-eval")
 
 # Of the section sgr, what `sgr.SGR` takes; the rest belongs to the loss.
-COMPONENT_ARGUMENTS = (
+SGR_ARGUMENTS = (
     *("K", "D", "heads", "layers", "reasoning"),
     *("xy_embedding", "centroid_embedding", "token_normalization", "concept_prior"),
 )
@@ -201,7 +201,7 @@ def transfer_entries(params: Params, name: str, entry: Callable[..., Entry]) -> 
     trained = resolve_network(params, row.trained) if row.trained else None
     network = {
         "backbone": profile.backbones.get(backbone, backbone),
-        "component": trained["component"] if trained else None,
+        "unit": trained["unit"] if trained else None,
         **profile.detection.model_dump(mode="json", include={"anchors", "proposals", "boxes"}),
     }
     seeds_of_start = (params.rows[row.trained].seeds if row.trained else None) or profile.seeds
@@ -265,8 +265,8 @@ def overhead_entry(params: Params, entry: Callable[..., Entry]) -> Entry:
         if row.prototypes:
             rows[f"{row.family}-{backbone}-protoseg"] = plain.model_copy(update={"prototypes": True})
             continue
-        for component in ("glore", "sgr"):
-            rows[f"{row.family}-{backbone}-{component}"] = plain.model_copy(update={"component": component})
+        for unit in ("glore", "sgr"):
+            rows[f"{row.family}-{backbone}-{unit}"] = plain.model_copy(update={"unit": unit})
     alone, families = params.model_copy(update={"rows": rows}), list(Families.model_fields)
     networks: list[Entry] = []
     modules: set[str] = set()
@@ -295,13 +295,13 @@ def overhead_entry(params: Params, entry: Callable[..., Entry]) -> Entry:
 def resolve_network(params: Params, name: str) -> Entry:
     """The network of a row, as the arguments of `sgr.models.build`."""
     row, profile = params.rows[name], params.chosen
-    component: Entry | None = None
-    if row.component == "glore":
+    unit: Entry | None = None
+    if row.unit == "glore":
         settings = _layered(GloReSettings, profile.glore, params.glore, row.glore, name=name, section="glore")
-        component = {"kind": "glore", **settings}
-    if row.component == "sgr":
+        unit = {"kind": "glore", **settings}
+    if row.unit == "sgr":
         settings = _sgr(params, row, name)
-        component = {"kind": "sgr", **{key: settings[key] for key in COMPONENT_ARGUMENTS}}
+        unit = {"kind": "sgr", **{key: settings[key] for key in SGR_ARGUMENTS}}
     family: Family = getattr(profile.families, row.family)
     return {
         "family": row.family,
@@ -309,19 +309,19 @@ def resolve_network(params: Params, name: str) -> Entry:
         "stride": family.stride,
         "head": family.head
         | ({"prototypes": params.protoseg.model_dump(mode="json")} if row.prototypes else {}),
-        "component": component,
+        "unit": unit,
     }
 
 
 def resolve_concept_loss(params: Params, name: str) -> Entry | None:
     """Arguments of `ConceptLoss` and beta, or None for a row whose tokens are not supervised."""
     row = params.rows[name]
-    if row.component != "sgr":
+    if row.unit != "sgr":
         return None
     settings = _sgr(params, row, name)
     if settings["beta"] == 0:
         return None
-    return {key: value for key, value in settings.items() if key not in COMPONENT_ARGUMENTS}
+    return {key: value for key, value in settings.items() if key not in SGR_ARGUMENTS}
 
 
 def resolve_training(params: Params, name: str) -> Entry:
@@ -372,8 +372,8 @@ def network_modules(network: Entry) -> list[str]:
         modules.append(f"sgr.models.heads.{network['family']}")
     if "prototypes" in network.get("head", {}):
         modules.append("sgr.models.heads.prototypes")
-    if network["component"]:
-        modules.append({"sgr": "sgr.unit", "glore": "sgr.glore"}[network["component"]["kind"]])
+    if network["unit"]:
+        modules.append({"sgr": "sgr.unit", "glore": "sgr.glore"}[network["unit"]["kind"]])
     return modules
 
 

@@ -44,7 +44,7 @@ class Section(BaseModel):
 
 
 class SGRSettings(Section):
-    """The component and its loss. `null` takes the profile's value; a row may set its own."""
+    """The unit and its loss. `null` takes the profile's value; a row may set its own."""
 
     K: Positive | None = None
     L: Positive | None = None
@@ -305,7 +305,7 @@ class Row(Section):
     dataset: str
     family: Literal["fcn", "deeplabv3", "upernet", "segformer", "hrnet", "maskformer", "mask2former"]
     backbone: str
-    component: Literal["none", "glore", "sgr"] = "none"
+    unit: Literal["none", "glore", "sgr"] = "none"
     prototypes: bool = False
     sgr: SGRSettings = SGRSettings()
     glore: GloReSettings = GloReSettings()
@@ -322,8 +322,8 @@ class Row(Section):
 
     @property
     def has_regions(self) -> bool:
-        """Whether S and D can be measured: of the component's regions, or of the masks of queries."""
-        return self.component != "none" or self.family in WITH_QUERIES
+        """Whether S and D can be measured: of the unit's regions, or of the masks of queries."""
+        return self.unit != "none" or self.family in WITH_QUERIES
 
 
 class Params(Section):

@@ -112,14 +112,14 @@ def _legend(rows: Mapping[str, pd.DataFrame]) -> tuple[list[Any], int]:
 
 
 def _looks(rows: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """Colour and line style by row: a component has the same under every head, ablations those that are left."""
-    components = ["", *names.COMPONENTS]
+    """Colour and line style by row: a unit has the same under every head, ablations those that are left."""
+    components = ["", *names.UNITS]
     ablations = [row for row in rows if names.parts(row).ablation]
     return {
         row: style.row_style(
             len(components) + ablations.index(row)
             if row in ablations
-            else components.index(names.parts(row).component)
+            else components.index(names.parts(row).unit)
         )
         for row in rows
     }
@@ -176,4 +176,4 @@ def _mean(lines: list[tuple[NDArray[Any], NDArray[np.float64]]]) -> tuple[NDArra
 
 def _label(row: str, frame: pd.DataFrame) -> str:
     seeds = frame["seed"].nunique()
-    return (names.component(row) or names.method(row)) + (f" ({seeds} seeds)" if seeds > 1 else "")
+    return (names.unit(row) or names.method(row)) + (f" ({seeds} seeds)" if seeds > 1 else "")

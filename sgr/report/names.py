@@ -1,4 +1,4 @@
-"""How a row of params.yaml, <dataset>-<head>[-<component>][-<ablation>], is called in tables and figures.
+"""How a row of params.yaml, <dataset>-<head>[-<unit>][-<ablation>], is called in tables and figures.
 
 A row of `transfer`, <dataset>-<start>, has one head, which its name leaves out.
 """
@@ -27,7 +27,7 @@ HEADS = {
     "c4": "Mask R-CNN C4",
 }
 TRANSFER = "coco"
-COMPONENTS = {"glore": "GloRe", "sgr": "SGR", "protoseg": "ProtoSeg"}
+UNITS = {"glore": "GloRe", "sgr": "SGR", "protoseg": "ProtoSeg"}
 BACKBONES = {
     "resnet101": "ResNet-101",
     "swin_t": "Swin-T",
@@ -53,11 +53,11 @@ ABLATIONS = {
 
 
 class Parts(NamedTuple):
-    """A row's name taken apart; `component` and `ablation` may be empty."""
+    """A row's name taken apart; `unit` and `ablation` may be empty."""
 
     dataset: str
     head: str
-    component: str
+    unit: str
     ablation: str
 
 
@@ -66,25 +66,25 @@ def parts(row: str) -> Parts:
     dataset, _, rest = row.partition("-")
     head, _, rest = ("c4", "-", rest) if dataset == TRANSFER else rest.partition("-")
     first, _, others = rest.partition("-")
-    if first in COMPONENTS:
+    if first in UNITS:
         return Parts(dataset, head, first, others)
     return Parts(dataset, head, "", rest)
 
 
-def component(row: str) -> str:
+def unit(row: str) -> str:
     """What is added to the head, with its ablation: `SGR, w/o cosine`; empty for a plain row."""
     _, _, name, ablation = parts(row)
-    return ", ".join(filter(None, [COMPONENTS.get(name, name), ABLATIONS.get(ablation, ablation)]))
+    return ", ".join(filter(None, [UNITS.get(name, name), ABLATIONS.get(ablation, ablation)]))
 
 
 def method(row: str) -> str:
     """The row in words: `Dil-FCN + SGR, w/o cosine`."""
     head = parts(row).head
-    return " + ".join(filter(None, [HEADS.get(head, head), component(row)]))
+    return " + ".join(filter(None, [HEADS.get(head, head), unit(row)]))
 
 
 def plain(row: str) -> str:
-    """The row of the same dataset and head without a component; a plain row is its own."""
+    """The row of the same dataset and head without a unit; a plain row is its own."""
     return "-".join(filter(None, parts(row)[:2]))
 
 
@@ -96,7 +96,7 @@ def backbone(name: str) -> str:
 def order(row: str) -> tuple[Any, ...]:
     """Sort key: a dataset's heads as in HEADS; for each the plain row, GloRe, SGR, ProtoSeg, then the ablations."""
     dataset, head, name, ablation = parts(row)
-    added = ["", *COMPONENTS].index(name)
+    added = ["", *UNITS].index(name)
     return dataset, *_place(head, [*HEADS]), added, *_place(ablation, ["", *ABLATIONS])
 
 

@@ -65,7 +65,7 @@ def build(found: dict[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     lines = [_line(record) for record in found["networks"]]
-    plain = {(line["family"], line["backbone"]): line for line in lines if not line["component"]}
+    plain = {(line["family"], line["backbone"]): line for line in lines if not line["unit"]}
     for line in lines:
         base = plain.get((line["family"], line["backbone"]), {})
         for name, *_ in MEASURES:
@@ -84,12 +84,12 @@ def columns() -> list[Column]:
 
 
 def _line(record: dict[str, Any]) -> dict[str, Any]:
-    family, component = record["family"], record["component"]
-    method = [names.HEADS.get(family, family), names.COMPONENTS.get(component, component)]
+    family, unit = record["family"], record["unit"]
+    method = [names.HEADS.get(family, family), names.UNITS.get(unit, unit)]
     return {
         "network": record["name"],
         "method": " + ".join(filter(None, method)),
-        **{key: record[key] for key in ("family", "backbone", "component", "parameters", "flops")},
+        **{key: record[key] for key in ("family", "backbone", "unit", "parameters", "flops")},
         "step_memory": record["step_memory"],
         "forward_memory": record["forward_memory"],
         "step_ms": 1000 * statistics.median(record["step_seconds"]),
@@ -105,6 +105,6 @@ def _measure(name: str, unit: float, decimals: int) -> Callable[[dict[str, Any]]
             return DASH
         shown = f"{float(row[name]) / unit:.{decimals}f}"
         ratio = row[f"{name}_ratio"]
-        return shown if not row["component"] or pd.isna(ratio) else f"{shown} (×{ratio:.2f})"
+        return shown if not row["unit"] or pd.isna(ratio) else f"{shown} (×{ratio:.2f})"
 
     return cell

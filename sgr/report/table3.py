@@ -19,7 +19,7 @@ TITLE = "Table 3. Transfer to detection and instance segmentation"
 READING = (
     "AP in percent, ↑ higher is better, by COCO's evaluation on val2017: AP is the mean over IoU 0.50 to 0.95; S, M "
     "and L are instances below 32², below 96² and from 96² pixels on. The plain row starts from "
-    "ImageNet's weights, the others from the network of COCO-Stuff-10K without its head, the component kept. "
+    "ImageNet's weights, the others from the network of COCO-Stuff-10K without its head, the unit kept. "
     "difference = ours minus paper. ± is the sample standard deviation over seeds."
 )
 DATASET, SPLIT = "coco", "val2017"

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 TITLE = "Table 4. Ablations on COCO-Stuff-10K"
 READING = (
     "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
-    "D ↑ higher is better. difference = ours minus paper. gain = the variant minus the whole component "
+    "D ↑ higher is better. difference = ours minus paper. gain = the variant minus the whole unit "
     "(first line); ours is paired by seed. ± is the sample standard deviation over seeds. S_C and D_C are of the "
     "test images; S_I and D_I of MS-COCO val2017, whose bins are an image's instances of things: crowd regions, stuff "
     "and images without an instance are left out."
@@ -31,7 +31,7 @@ OF_INSTANCES = {"s_i": "semantics_instance", "d_i": "diversity_instance"}
 
 
 def is_variant(row: str) -> bool:
-    """Whether a row is one of this table and of no other: an ablation of the whole component."""
+    """Whether a row is one of this table and of no other: an ablation of the whole unit."""
     return row.startswith(f"{WHOLE}-")
 
 
@@ -39,7 +39,7 @@ def build(folder: Path, rows: Mapping[str, Row]) -> tuple[pd.DataFrame, str]:
     """The table's numbers and its Markdown, from results/<profile>: the paper's variants, then ours.
 
     Args:
-        rows: of params.yaml; those called like the whole component's with more behind are here.
+        rows: of params.yaml; those called like the whole unit's with more behind are here.
     """
     import pandas as pd
 

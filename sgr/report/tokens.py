@@ -125,7 +125,7 @@ def _order(row: str) -> tuple[Any, ...]:
     return (
         bool(part.ablation),
         names.order(names.plain(row)),
-        {"sgr": 0, "glore": 1}.get(part.component, 2),
+        {"sgr": 0, "glore": 1}.get(part.unit, 2),
         row,
     )
 
@@ -142,7 +142,7 @@ def _columns(groups: list[int]) -> tuple[list[float], float]:
 def _group_titles(
     figure: Figure, columns: dict[str, int], starts: list[float], width: float, total: float
 ) -> None:
-    short = {row: names.component(row) or names.method(row) for row in columns}
+    short = {row: names.unit(row) or names.method(row) for row in columns}
     unique = len(set(short.values())) == len(short)
     for (row, number), start in zip(columns.items(), starts, strict=True):
         span = number * PANEL + (number - 1) * GAP

@@ -35,4 +35,4 @@ class Head(nn.Module):
 
     def regions(self, prediction: Any) -> Tensor:
         """Weights of the head's own regions, not negative, (B, K, h, w); only mask classification has any."""
-        raise AssertionError("a network without a component and without queries has no regions")
+        raise AssertionError("a network without a unit and without queries has no regions")

@@ -29,10 +29,10 @@ SWITCHES: list[dict[str, Any]] = [
 ]
 
 
-def component(
+def unit(
     channels: int, K: int = 5, D: int = 8, *, seed: int = 0, kind: type[SGR] = SGR, **switches: Any
 ) -> SGR:
-    """A component in float64 whose last convolution and norms are no longer what they are at the start."""
+    """A unit in float64 whose last convolution and norms are no longer what they are at the start."""
     torch.manual_seed(seed)
     module = kind(channels, K, D, **{"heads": 4, **switches}).double()
     with torch.no_grad():
@@ -67,13 +67,13 @@ def agrees(module: SGR, x: Tensor, atol: float = 1e-8, **switches: Any) -> None:
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_equations_1_to_4(shape: tuple[int, ...], switches: dict[str, Any]) -> None:
     known = {name: value for name, value in switches.items() if name != "concept_prior"}
-    agrees(component(shape[1], **switches), features(*shape), **known)
+    agrees(unit(shape[1], **switches), features(*shape), **known)
 
 
 @pytest.mark.parametrize("K, D", [(1, 8), (5, 9), (7, 4)])
 def test_other_widths(K: int, D: int) -> None:
     heads = 3 if D == 9 else 4
-    agrees(component(3, K, D, heads=heads), features(1, 3, 2, 3), heads=heads)
+    agrees(unit(3, K, D, heads=heads), features(1, 3, 2, 3), heads=heads)
 
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
@@ -81,7 +81,7 @@ def test_literal_concatenation_and_convolutions(switches: dict[str, Any]) -> Non
     """conv(X') of a built X' of 2C channels, in the float32 that a network runs in, gradients included."""
     results = []
     for kind in (SGR, LiteralSGR):
-        module = component(6, kind=kind, **switches).float()
+        module = unit(6, kind=kind, **switches).float()
         x = features(2, 6, 5, 7).float().requires_grad_()
         output = module(x)
         (
@@ -96,7 +96,7 @@ def test_literal_concatenation_and_convolutions(switches: dict[str, Any]) -> Non
 @pytest.mark.parametrize("normalization", ["area", "none"])
 @pytest.mark.parametrize("logit", [-700.0, -30.0, 30.0, 700.0])
 def test_regions_all_zero_or_all_one(logit: float, normalization: str) -> None:
-    module = component(2, token_normalization=normalization)
+    module = unit(2, token_normalization=normalization)
     with torch.no_grad():
         module.concepts.weight.zero_()
         bias(module).fill_(logit)
@@ -105,7 +105,7 @@ def test_regions_all_zero_or_all_one(logit: float, normalization: str) -> None:
 
 @pytest.mark.parametrize("normalization", ["area", "none"])
 def test_one_region_vanishes(normalization: str) -> None:
-    module = component(2, token_normalization=normalization)
+    module = unit(2, token_normalization=normalization)
     with torch.no_grad():
         bias(module)[0] = -900.0
     agrees(module, features(2, 2, 3, 4), token_normalization=normalization)
@@ -143,7 +143,7 @@ def test_prior_of_the_concept_regions() -> None:
 @pytest.mark.parametrize("switches", SWITCHES[:4], ids=str)
 def test_gradients(switches: dict[str, Any]) -> None:
     """Of the input and of every parameter, the last convolution being off its zero start."""
-    module = component(2, 3, 4, **{"layers": 1, "heads": 2, **switches})
+    module = unit(2, 3, 4, **{"layers": 1, "heads": 2, **switches})
     names = [name for name, _ in module.named_parameters()]
     inputs = [p.detach().clone().requires_grad_() for p in module.parameters()]
 
@@ -158,7 +158,7 @@ def test_gradients(switches: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_batched_equals_one_by_one(switches: dict[str, Any]) -> None:
-    module, x = component(3, **switches), features(3, 3, 4, 5)
+    module, x = unit(3, **switches), features(3, 3, 4, 5)
     together = module(x)
     for b in range(3):
         for ours, alone in zip(together, module(x[b : b + 1]), strict=True):
@@ -167,7 +167,7 @@ def test_batched_equals_one_by_one(switches: dict[str, Any]) -> None:
 
 def test_inference_equals_training() -> None:
     """The transformer's fused inference path included."""
-    module, x = component(3), features(2, 3, 4, 5)
+    module, x = unit(3), features(2, 3, 4, 5)
     trained = module.train()(x)
     with torch.inference_mode():
         inferred = module.eval()(x)
@@ -176,14 +176,14 @@ def test_inference_equals_training() -> None:
 
 
 def test_channels_last_input() -> None:
-    module, x = component(4), features(2, 4, 5, 3)
+    module, x = unit(4), features(2, 4, 5, 3)
     for ours, theirs in zip(module(x.to(memory_format=torch.channels_last)), module(x), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 def test_order_of_the_concepts_is_free() -> None:
     """The transformer does not know the tokens by number, so the features do not depend on their order."""
-    module, x = component(3), features(1, 3, 4, 5)
+    module, x = unit(3), features(1, 3, 4, 5)
     before, order = module(x), torch.tensor([3, 0, 4, 2, 1])
     with torch.no_grad():
         module.concepts.weight.copy_(module.concepts.weight[order])
@@ -195,20 +195,20 @@ def test_order_of_the_concepts_is_free() -> None:
 
 
 def test_without_embeddings_position_does_not_matter() -> None:
-    module, x = component(3, xy_embedding=False, centroid_embedding=False), features(1, 3, 4, 5)
+    module, x = unit(3, xy_embedding=False, centroid_embedding=False), features(1, 3, 4, 5)
     shuffle = torch.randperm(20, generator=torch.Generator().manual_seed(0))
 
     def shuffled(t: Tensor) -> Tensor:
         return t.flatten(2)[:, :, shuffle].reshape(t.shape)
 
     torch.testing.assert_close(module(shuffled(x)).features, shuffled(module(x).features))
-    for module in (component(3, xy_embedding=False), component(3, centroid_embedding=False)):
+    for module in (unit(3, xy_embedding=False), unit(3, centroid_embedding=False)):
         assert not torch.allclose(module(shuffled(x)).features, shuffled(module(x).features))
 
 
 def test_transposed_image() -> None:
     """x and y exchange their roles: with the halves of the kernels exchanged the result is transposed."""
-    module, x = component(3, centroid_embedding=False), features(1, 3, 4, 5)
+    module, x = unit(3, centroid_embedding=False), features(1, 3, 4, 5)
     before = module(x)
     with torch.no_grad():
         for conv in (module.concepts, module.reduce):
@@ -219,7 +219,7 @@ def test_transposed_image() -> None:
 
 
 def test_constant_region_has_its_centroid_in_the_middle() -> None:
-    module = component(2, 1, 8)
+    module = unit(2, 1, 8)
     module.reason = nn.Identity()
     with torch.no_grad():
         for parameter in (*module.concepts.parameters(), *module.reduce.parameters()):
@@ -231,7 +231,7 @@ def test_constant_region_has_its_centroid_in_the_middle() -> None:
 
 @pytest.mark.parametrize("switches", SWITCHES, ids=str)
 def test_bfloat16_autocast(switches: dict[str, Any]) -> None:
-    module, x = component(6, **switches).float(), features(2, 6, 9, 11).float()
+    module, x = unit(6, **switches).float(), features(2, 6, 9, 11).float()
     exact = module(x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         rounded = module(x)
@@ -246,7 +246,7 @@ def test_bfloat16_autocast(switches: dict[str, Any]) -> None:
 @pytest.mark.parametrize("how", ["autocast", "module"])
 def test_centroids_in_bfloat16(how: str) -> None:
     """A centroid near cell 200 must not be rounded to bfloat16, which knows whole cells there."""
-    module = component(1, 1, 8, xy_embedding=False).float()
+    module = unit(1, 1, 8, xy_embedding=False).float()
     module.reason = nn.Identity()
     with torch.no_grad():
         for parameter in (*module.concepts.parameters(), *module.reduce.parameters()):
@@ -287,7 +287,7 @@ def test_wrong_choices(name: str, value: Any) -> None:
 
 @pytest.mark.parametrize("reasoning", ["transformer", "graph"])
 def test_state_round_trip(reasoning: Any) -> None:
-    module, fresh = component(3, reasoning=reasoning), component(3, seed=9, reasoning=reasoning)
+    module, fresh = unit(3, reasoning=reasoning), unit(3, seed=9, reasoning=reasoning)
     fresh.load_state_dict(module.state_dict(), strict=True)
     x = features(1, 3, 2, 2)
     assert torch.equal(fresh(x).features, module(x).features)
@@ -321,7 +321,7 @@ PINNED = [152.33438653934078, 33.29462224994968, 18.21954685950348]
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("switches", SWITCHES[:4], ids=str)
 def test_cuda_equals_cpu(switches: dict[str, Any]) -> None:
-    module, x = component(6, **switches), features(2, 6, 5, 4)
+    module, x = unit(6, **switches), features(2, 6, 5, 4)
     expected = module(x)
     for ours, theirs in zip(module.cuda()(x.cuda()), expected, strict=True):
         torch.testing.assert_close(ours.cpu(), theirs, rtol=1e-9, atol=1e-9)
