@@ -90,8 +90,8 @@ def _f_string(node: ast.JoinedStr) -> str:
             literal += part.value
             continue
         if isinstance(part, ast.FormattedValue) and part.format_spec is not None:
-            if canonical(part.format_spec) == _constant(""):
-                part.format_spec = None  # f"{x:}" is f"{x}"
+            empty = canonical(part.format_spec) == _constant("")  # f"{x:}" is f"{x}"
+            part = ast.FormattedValue(part.value, part.conversion) if empty else part
         parts += [_constant(literal)] * bool(literal) + [canonical(part)]
         literal = ""
     if not parts:
