@@ -18,9 +18,8 @@ UNWRITTEN = {"ctx", "kind", "type_comment", "type_ignores"}
 def meaning(source: str | bytes) -> str:
     """First 16 hex digits of the SHA-256 of a source file's canonical text.
 
-    Two sources have the same hash if they differ in docstrings (or other strings that stand alone as a statement),
-    comments, layout, quotes or the way a literal is spelled. Names, annotations, operators, constants with their
-    type and the order of statements all count.
+    Docstrings (and other strings that stand alone as a statement), comments, layout, quotes and the spelling of a
+    literal do not count. Names, annotations, operators, constants with their type and the order of statements do.
 
     Raises:
         SyntaxError: if it is not Python; `lineno` says where.
@@ -36,20 +35,18 @@ def canonical(value: object) -> str:
         return _f_string(value)
     if isinstance(value, ast.AST):
         # Absent and empty fields stay out, since newer versions of Python add fields (3.12: type_params).
-        fields = ((name, getattr(value, name, None)) for name in _fields(type(value)))
-        text = "".join(
-            f" {name} {canonical(field)}" for name, field in fields if field is not None and field != []
-        )
-        return f"({type(value).__name__}{text})"
+        fields = [(name, getattr(value, name, None)) for name in _written(value._fields)]
+        said = [f" {name} {canonical(field)}" for name, field in fields if field is not None and field != []]
+        return f"({type(value).__name__}{''.join(said)})"
     if isinstance(value, list):
-        said = [item for item in value if not _is_note(item)]
-        return f"[{' '.join(map(canonical, said or [ast.Pass()]))}]"
+        items = [item for item in value if not _is_note(item)] or [ast.Pass()]
+        return f"[{' '.join(map(canonical, items))}]"
     return _constant(value)
 
 
 @cache
-def _fields(node: type[ast.AST]) -> list[str]:
-    return sorted(set(node._fields) - UNWRITTEN)
+def _written(fields: tuple[str, ...]) -> list[str]:
+    return sorted(set(fields) - UNWRITTEN)
 
 
 def _is_note(node: object) -> bool:
@@ -87,11 +84,11 @@ def _f_string(node: ast.JoinedStr) -> str:
     literal = ""
     for part in _parts(node):
         if isinstance(part, ast.Constant):
-            literal += part.value
+            literal += str(part.value)
             continue
         if isinstance(part, ast.FormattedValue) and part.format_spec is not None:
-            if canonical(part.format_spec) == _constant(""):
-                part.format_spec = None  # f"{x:}" is f"{x}"
+            empty = canonical(part.format_spec) == _constant("")  # f"{x:}" is f"{x}"
+            part = ast.FormattedValue(part.value, part.conversion) if empty else part
         parts += [_constant(literal)] * bool(literal) + [canonical(part)]
         literal = ""
     if not parts:

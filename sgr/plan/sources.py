@@ -73,7 +73,10 @@ class Sources:
         )
 
     def closure(self, modules: Iterable[str]) -> set[str]:
-        """The modules, all they import directly or not, and the packages around each of them."""
+        """The modules, all they import directly or not, and the packages around each of them.
+
+        Of such a package only `__init__.py` counts, not what its functions import when somebody calls them.
+        """
         found: set[str] = set()
         waiting = list(modules)
         while waiting:
@@ -84,8 +87,8 @@ class Sources:
                 raise UserError(f"params.yaml: there is no module {name} for what it names")
             found.add(name)
             waiting += self._imports[name]
-            waiting += [package for package in [name.rpartition(".")[0]] if package]
-        return found
+        parts = [name.split(".") for name in found]
+        return found | {".".join(of[:depth]) for of in parts for depth in range(1, len(of))}
 
     def _pin(self, library: str, importer: str) -> tuple[str, str]:
         """Name and version of a library in requirements.txt."""
