@@ -13,7 +13,7 @@ from typing import Any
 
 import grimp
 
-from sgr.data import WITHOUT_LABEL_MAPS
+from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.files import sha256_file
 from sgr.models.recipes import recipe
@@ -63,7 +63,7 @@ OVERHEAD_DATASET = "cityscapes"
 
 # What a stage's work starts from; modules that are looked up by name at run time are added for each entry.
 ROOTS = {
-    "download": ["sgr.data.manifest"],
+    "download": ["sgr.download.manifest"],
     "components": ["sgr.data.component_extraction"],
     "weights": ["sgr.models.weights"],
     "train": ["sgr.training.segmentation"],
@@ -143,9 +143,9 @@ def download_entry(
     settings: Entry = {"dataset": name, "data": profile.data, "train": train, "splits": sorted(splits)}
     modules, generated = [f"sgr.data.{name}"], None
     if profile.data == "generated" and profile.generated:
-        modules.append("sgr.generated.generate")
+        modules += ["sgr.generated.generate", f"sgr.datasets.{name}"]
         generated = profile.generated.model_dump(mode="json", exclude={"detection"})
-        if name in WITHOUT_LABEL_MAPS and profile.generated.detection:
+        if profile.generated.detection and not describe(name).label_maps:
             generated["images"] = profile.generated.detection.model_dump(mode="json")
     return entry("download", modules, **settings, generated=generated)
 
