@@ -187,8 +187,7 @@ class Painter:
     def image(self) -> Bytes:
         """Paint with each role's texture, lit by one light, as seen by a noisy camera."""
         rng, shape = self.rng, (self.height, self.width)
-        # A strip to ignore looks like what lies below it, which the roles do not remember: it gets no
-        # texture.
+        # A strip to ignore looks like what lies below it, which the roles do not remember: it gets no texture.
         amplitude = TEXTURE[np.array(self._roles)]
         y = np.arange(self.height, dtype=np.float32)[:, None] / self.height
         phase = rng.uniform(0, 2 * np.pi) + 6 * self.clouds(4)

@@ -1,8 +1,7 @@
 """Generated scenes: stuff and things, instances, split components, and classes that only context tells apart.
 
-LOOKALIKES are drawn with the same colours, shapes and texture: water is sky below the land, a boat is a car
-on water. Some scenes look down from above and have no sky at all, so that the position alone does not tell
-either.
+LOOKALIKES are drawn with the same colours, shapes and texture: water is sky below the land, a boat is a car on
+water. Some scenes look down from above and have no sky at all, so that the position alone does not tell either.
 """
 
 from __future__ import annotations
