@@ -8,8 +8,7 @@ from typing import Any
 
 from sgr.evaluation.settings import EvaluateSettings
 from sgr.jobs.job import Code
-from sgr.models.recipes import Published
-from sgr.models.settings import BackboneSettings
+from sgr.models.settings import BackboneSettings, Published
 from sgr.training.settings import TrainSettings
 
 
@@ -50,10 +49,11 @@ class StatisticsSettings:
 
 @dataclass(frozen=True)
 class WeightsSettings:
-    """A backbone of the profile, and the published file of its weights; None for random ones."""
+    """A backbone of the profile, whether ImageNet's weights are wanted, and their published file, if there is one."""
 
     name: str
     backbone: BackboneSettings
+    pretrained: bool
     weights: Published | None
 
 
