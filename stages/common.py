@@ -1,4 +1,4 @@
-"""What every stage script shares: its arguments, a user's mistake as one line, running its jobs and taking what they leave."""
+"""What stage scripts share: arguments, a user's mistake as one line, running jobs and taking what they leave."""
 
 from __future__ import annotations
 

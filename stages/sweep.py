@@ -12,10 +12,13 @@ def main(profile: str, dataset: str) -> None:
     from sgr.files import read_json, write_json
     from sgr.plan.entry import read
     from sgr.plan.jobs import all_of, sweep
+    from sgr.plan.params import Row
     from sgr.plan.stage_settings import SweepSettings
+    from sgr.report.labels import network
     from sgr.report.sweep import write_sweep
 
     entry = read(SweepSettings, profile, "sweep", dataset)
+    settings = entry.settings
     pairs = sweep(profile, dataset)
     finish(all_of(pairs))
 
@@ -27,9 +30,10 @@ def main(profile: str, dataset: str) -> None:
             "train": take(trained, folders.__getitem__, names=()),
             "evaluate": take(evaluated, folders.__getitem__),
         }
-        split = entry.settings.split
-        measured[K, L] = [read_json(folders[seed] / "metrics.json")[split] for seed in evaluated]
-    write_sweep(profile, entry.row, split, entry.settings.K, entry.settings.L, measured)
+        found = [read_json(folders[seed] / "metrics.json") for seed in evaluated]
+        measured[K, L] = [metrics[settings.split] for metrics in found]
+    trained_network = network(Row.model_validate(settings.fields))
+    write_sweep(profile, entry.row, trained_network, settings.split, settings.K, settings.L, measured)
     write_json(Path("results", "provenance", profile, "sweep.json"), provenance)
 
 

@@ -232,6 +232,7 @@ class _Planner:
             made = _Planner(params.model_copy(update={"rows": {name: changed}}), self.sources).row(name)
             pairs.append(Pair(K, L, made["train"].settings, made["evaluate"].settings))
         settings = SweepSettings(
+            row.model_dump(mode="json"),
             params.datasets[row.dataset].evaluate[0],
             grid.K,
             grid.L,
@@ -333,7 +334,8 @@ class _Planner:
         return self.entry("weights", settings)
 
     def table(self, name: str) -> Entry[TableSettings]:
-        return self.entry("table", TableSettings(name, self._rows()))
+        datasets = {key: dataset.model_dump(mode="json") for key, dataset in self.params.datasets.items()}
+        return self.entry("table", TableSettings(name, self._rows(), datasets))
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
         rows = {row: value for row, value in self._rows().items() if value.get("dataset") == name}

@@ -59,10 +59,11 @@ class WeightsSettings:
 
 @dataclass(frozen=True)
 class TableSettings:
-    """A table, and the rows of params.yaml that may stand in it."""
+    """A table, and the rows and datasets of params.yaml that it is made from."""
 
     table: str
     rows: Mapping[str, Any]
+    datasets: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """A row with each pair of K and L (L at most K), and the split it is measured on."""
+    """A row with each pair of K and L (L at most K), its fields, and the split it is measured on."""
 
+    fields: Mapping[str, Any]
     split: str
     K: tuple[int, ...]
     L: tuple[int, ...]
