@@ -55,9 +55,6 @@ SGR_ARGUMENTS = (
 # Datasets whose instances are at hand, to compare components with.
 WITH_INSTANCES = ("cityscapes",)
 
-# The dataset whose rows are compared with the instances of MS-COCO: its images are some of those.
-COMPARED_WITH_INSTANCES = "cocostuff10k"
-
 # What the overhead is measured with: few classes, so that the loss at image size does not hide the networks.
 OVERHEAD_DATASET = "cityscapes"
 
@@ -187,7 +184,7 @@ def row_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[
     if row.has_regions:
         shown = {"split": dataset.semantics, "examples": profile.examples}
         found["semantics"] = entry("semantics", parts, **common, **seen, **shown)
-    if row.has_regions and row.dataset == COMPARED_WITH_INSTANCES:
+    if row.instances:
         of_coco = {"dataset": params.detection.dataset, "split": params.detection.evaluate}
         settings = {**common, **seen, **of_coco, "trained_on": row.dataset}
         found["instance_semantics"] = entry("instance_semantics", parts, **settings)

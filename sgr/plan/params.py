@@ -300,13 +300,16 @@ class Sweep(Section):
 
 
 class Row(Section):
-    """`prototypes` puts ProtoSeg's classifier in the place of the linear one."""
+    """`prototypes` puts ProtoSeg's classifier in the place of the linear one; `instances`: the row's tokens are compared
+    with the instances of MS-COCO too.
+    """
 
     dataset: str
     family: Literal["fcn", "deeplabv3", "upernet", "segformer", "hrnet", "maskformer", "mask2former"]
     backbone: str
     unit: Literal["none", "glore", "sgr"] = "none"
     prototypes: bool = False
+    instances: bool = False
     sgr: SGRSettings = SGRSettings()
     glore: GloReSettings = GloReSettings()
     training: Training = Training()
@@ -318,6 +321,12 @@ class Row(Section):
             raise ValueError(
                 f"prototypes are for a family of {', '.join(WITH_PROTOTYPES)}, not {self.family!r}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _instances_need_regions(self) -> Row:
+        if self.instances and not self.has_regions:
+            raise ValueError("instances: a row without a unit and without queries has no regions to compare")
         return self
 
     @property
