@@ -10,44 +10,44 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from sgr.errors import UserError
-from sgr.files import read_json
-from sgr.jobs.cluster import Cluster
+from sgr.files import read_json, write_json
 from sgr.jobs.failure import JobError
+from sgr.jobs.job import Code, Job, canonical
+from sgr.jobs.project import Project
 from sgr.jobs.run.executors import run
-from sgr.jobs.snapshot import PACKAGE, snapshot
-from sgr.jobs.store import Job, JobStore
+from sgr.jobs.snapshot import snapshot
+from sgr.jobs.store import JobStore
 from sgr.jobs.worker import main, work
+from sgr.machine import Machine
+from tests.fake_jobs import COUNT, FAIL, LIE, MISTAKE, SURROUNDINGS, Count, Pause, kind
 
-TESTS = Path(__file__).parent
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(TESTS))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(PACKAGE.parent)]))
+pytestmark = pytest.mark.usefixtures("importable")
 
 
 @pytest.fixture
-def inline(tmp_path: Path) -> Cluster:
-    return Cluster(executor="inline", jobs=tmp_path / "jobs")
+def inline(tmp_path: Path) -> Machine:
+    return Machine(executor="inline", jobs=tmp_path / "jobs")
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> Cluster:
-    return Cluster(executor="local", jobs=tmp_path / "jobs")
+def local(tmp_path: Path) -> Machine:
+    return Machine(executor="local", jobs=tmp_path / "jobs")
 
 
-def on(executor: str, jobs: Path) -> Cluster:
-    return Cluster.model_validate({"executor": executor, "jobs": jobs})
+def on(executor: str, jobs: Path) -> Machine:
+    return Machine.model_validate({"executor": executor, "jobs": jobs})
 
 
 def counting(iterations: int = 5, pause: float = 0, seed: int = 7) -> Job:
-    return Job("fake_jobs:count", {"iterations": iterations, "seed": seed}, {"pause": pause})
+    libraries = Code(libraries={"pydantic": "2", "not-installed": "1"})
+    return Job(COUNT, Count(iterations), seed, code=libraries, where=Pause(pause))
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -62,12 +62,58 @@ def runs(folder: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-def test_key_is_that_of_kind_and_spec_alone() -> None:
-    job = Job("train", {"a": 1, "b": [1.5, "x"]}, {"data": "/here"})
-    assert job.key == Job("train", {"b": [1.5, "x"], "a": 1}, {"data": "/there", "loader_workers": 3}).key
-    assert job.key != Job("evaluate", job.spec).key
-    assert job.key != Job("train", {**job.spec, "a": 2}).key
-    assert re.fullmatch("[0-9a-f]{32}", job.key)
+def test_key_is_that_of_what_decides_the_result() -> None:
+    train, evaluate = kind("train"), kind("evaluate")
+    job = Job(
+        train, {"a": 1, "b": [1.5, "x"]}, 0, {"data": "d1"}, Code({"a.py": "1"}), where={"data": "/here"}
+    )
+    same = Job(
+        *(train, {"b": (1.5, "x"), "a": 1}, 0, {"data": "d1"}, Code({"a.py": "1"})),
+        where={"data": Path("/there"), "loader_workers": 3},
+        row="renamed",
+        threads=2,
+    )
+    assert job.key == same.key and re.fullmatch("[0-9a-f]{32}", job.key)
+    others = [
+        replace(job, **change)
+        for change in (
+            {"kind": evaluate},
+            {"settings": {**job.settings, "a": 2}},
+            {"seed": 1},
+            {"inputs": {"data": "d2"}},
+            {"code": Code({"a.py": "2"})},
+            {"code": Code({"a.py": "1"}, {"torch": "2"})},
+        )
+    ]
+    assert len({job.key, *(other.key for other in others)}) == 7
+
+
+def test_job_is_what_was_prepared(inline: Machine) -> None:
+    job = Job(COUNT, Count(3), 7, {"data": "d1"}, Code({"a.py": "1"}), Pause(0.5), row="a row", threads=2)
+    loaded = Job.load(inline.store.prepare(job, {}))
+    assert loaded.key == job.key and loaded.kind == job.kind
+    assert (loaded.where, loaded.row, loaded.threads) == ({"pause": 0.5}, "a row", 2)
+    assert canonical(loaded.settings) == canonical(job.settings) == '{"iterations":3}'
+
+
+def test_settings_that_do_not_fit_the_function_are_one_sentence(inline: Machine) -> None:
+    with pytest.raises(
+        UserError, match=r"fake_jobs:count: settings: iterations: Input should be a valid integer"
+    ):
+        run([Job(COUNT, {"iterations": "many"}, 0, where={})], inline)
+
+
+def test_what_is_made_from_an_adopted_result_stays(inline: Machine) -> None:
+    job, store = counting(), inline.store
+    assert store.identity(job) == job.key
+    folder = store.prepare(job, {"executor": "inline"})
+    write_json(folder / "adopted.json", {"origin": "0" * 32})
+    assert store.identity(job) == job.key  # nothing has finished yet
+    work(folder)
+    assert store.identity(job) == "0" * 32
+    (folder / "done.json").unlink()
+    run([job], inline)
+    assert store.identity(job) == job.key  # its own result by now
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
@@ -86,7 +132,8 @@ def test_finishes_once_and_is_taken(executor: str, tmp_path: Path) -> None:
     record = read_json(folder / "provenance.json")
     assert record["executor"] == executor and record["attempts"] == 1
     assert record["device"] == "cpu" and record["images_per_second"] == 1.5
-    assert record["versions"]["torch"] and record["wall_seconds"] >= 0
+    assert record["versions"] == {"pydantic": version("pydantic"), "not-installed": None}
+    assert record["wall_seconds"] >= 0
     assert "iteration 5/5" in (folder / "log.txt").read_text()
 
 
@@ -98,7 +145,7 @@ def test_inline_and_local_give_the_same_bytes(tmp_path: Path) -> None:
     assert found[0] == found[1]
 
 
-def test_two_workers_on_one_key_run_it_once(inline: Cluster) -> None:
+def test_two_workers_on_one_key_run_it_once(inline: Machine) -> None:
     job = counting(iterations=20, pause=0.02)
     folder = JobStore(inline.jobs).prepare(job, {"executor": "local"})
     workers = [
@@ -109,7 +156,7 @@ def test_two_workers_on_one_key_run_it_once(inline: Cluster) -> None:
     assert len(runs(folder)) == 1
 
 
-def test_killed_worker_resumes_to_the_same_bytes(local: Cluster, tmp_path: Path) -> None:
+def test_killed_worker_resumes_to_the_same_bytes(local: Machine, tmp_path: Path) -> None:
     job = counting(iterations=30, pause=0.03)
     folder = JobStore(local.jobs).folder(job)
     with ThreadPoolExecutor() as pool:
@@ -122,21 +169,21 @@ def test_killed_worker_resumes_to_the_same_bytes(local: Cluster, tmp_path: Path)
     run([job], local)
     assert len(runs(folder)) == 2 and not runs(folder)[1].endswith(" from 0")
     assert read_json(folder / "provenance.json")["attempts"] == 2
-    (whole,) = run([job], Cluster(jobs=tmp_path / "whole"))
+    (whole,) = run([job], Machine(jobs=tmp_path / "whole"))
     assert (whole / "done.json").read_bytes() == (folder / "done.json").read_bytes()
 
 
-def launch(job: Job, cluster: Cluster) -> subprocess.Popen[str]:
+def launch(job: Job, cluster: Machine) -> subprocess.Popen[str]:
     code = (
-        "from pathlib import Path; from sgr.jobs.cluster import Cluster; from sgr.jobs.store import Job;"
-        "from sgr.jobs.run.executors import run;"
-        f"run([Job({job.kind!r}, {job.spec!r}, {job.where!r})],"
-        f" Cluster(executor={cluster.executor!r}, jobs=Path({str(cluster.jobs)!r})))"
+        "from pathlib import Path; from sgr.machine import Machine; from fake_jobs import *;"
+        "from sgr.jobs.job import Job, Code; from sgr.jobs.run.executors import run;"
+        f"run([Job(COUNT, Count({job.settings.iterations}), {job.seed}, code={job.code!r}, where={job.where!r})],"
+        f" Machine(executor={cluster.executor!r}, jobs=Path({str(cluster.jobs)!r})))"
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
 
-def test_local_job_outlives_ctrl_c_and_is_attached_to(local: Cluster) -> None:
+def test_local_job_outlives_ctrl_c_and_is_attached_to(local: Machine) -> None:
     job = counting(iterations=40, pause=0.05)
     folder = JobStore(local.jobs).folder(job)
     stage = launch(job, local)
@@ -148,7 +195,7 @@ def test_local_job_outlives_ctrl_c_and_is_attached_to(local: Cluster) -> None:
     assert len(runs(folder)) == 1
 
 
-def test_inline_job_stops_on_ctrl_c_and_resumes(inline: Cluster) -> None:
+def test_inline_job_stops_on_ctrl_c_and_resumes(inline: Machine) -> None:
     job = counting(iterations=40, pause=0.05)
     folder = JobStore(inline.jobs).folder(job)
     stage = launch(job, inline)
@@ -160,7 +207,7 @@ def test_inline_job_stops_on_ctrl_c_and_resumes(inline: Cluster) -> None:
     assert len(runs(folder)) == 2 and not runs(folder)[1].endswith(" from 0")
 
 
-def test_job_of_a_killed_stage_is_attached_to(inline: Cluster, local: Cluster) -> None:
+def test_job_of_a_killed_stage_is_attached_to(inline: Machine, local: Machine) -> None:
     job = counting(iterations=30, pause=0.05)
     folder = JobStore(inline.jobs).folder(job)
     stage = launch(job, local)
@@ -174,14 +221,14 @@ def test_job_of_a_killed_stage_is_attached_to(inline: Cluster, local: Cluster) -
 @pytest.mark.parametrize("executor", ["inline", "local"])
 def test_failure_tells_its_traceback_and_is_retried(executor: str, tmp_path: Path) -> None:
     cluster = on(executor, tmp_path / "jobs")
-    job = Job("fake_jobs:fail", {"n": 1})
+    job = Job(FAIL, {"n": 1})
     with pytest.raises(JobError, match=r"ZeroDivisionError: the loss is not a number") as caught:
         run([job], cluster)
     folder = JobStore(cluster.jobs).folder(job)
     assert job.key in str(caught.value) and str(folder / "log.txt") in str(caught.value)
     assert "ZeroDivisionError" in (folder / "log.txt").read_text()
     assert not (folder / "done.json").exists()
-    run([Job(job.kind, job.spec, {"mended": True})], cluster)
+    run([replace(job, where={"mended": True})], cluster)
     assert JobStore(cluster.jobs).finished(job) and not (folder / "failed.json").exists()
 
 
@@ -189,28 +236,28 @@ def test_failure_tells_its_traceback_and_is_retried(executor: str, tmp_path: Pat
 def test_mistake_of_the_user_is_one_sentence(executor: str, tmp_path: Path) -> None:
     cluster = on(executor, tmp_path / "jobs")
     with pytest.raises(UserError, match=r"the label 9.png holds 77") as caught:
-        run([Job("fake_jobs:mistake", {})], cluster)
+        run([Job(MISTAKE, None)], cluster)
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_worker_status_for_a_mistake(inline: Cluster, capsys: pytest.CaptureFixture[str]) -> None:
+def test_worker_status_for_a_mistake(inline: Machine, capsys: pytest.CaptureFixture[str]) -> None:
     store = JobStore(inline.jobs)
-    assert main(store.prepare(Job("fake_jobs:mistake", {}), {"executor": "local"})) == 2
+    assert main(store.prepare(Job(MISTAKE, None), {"executor": "local"})) == 2
     assert capsys.readouterr().err.splitlines() == [
         "error: the label 9.png holds 77, which is no class of camvid"
     ]
-    assert main(store.prepare(Job("trian", {}), {"executor": "local"})) == 2
-    assert "unknown job kind 'trian'" in capsys.readouterr().err
+    assert main(store.prepare(Job(kind("cuont"), None), {"executor": "local"})) == 2
+    assert "fake_jobs:cuont, but fake_jobs has no function cuont" in capsys.readouterr().err
 
 
-def test_artefact_that_was_not_written_is_an_error(inline: Cluster) -> None:
-    job = Job("fake_jobs:lie", {})
+def test_artefact_that_was_not_written_is_an_error(inline: Machine) -> None:
+    job = Job(LIE, None)
     with pytest.raises(JobError, match=r"weights\.bin"):
         run([job], inline)
     assert not JobStore(inline.jobs).finished(job)
 
 
-def test_half_written_is_not_finished(inline: Cluster) -> None:
+def test_half_written_is_not_finished(inline: Machine) -> None:
     job = counting()
     store = JobStore(inline.jobs)
     folder = store.prepare(job, {"executor": "inline"})
@@ -224,14 +271,14 @@ def test_half_written_is_not_finished(inline: Cluster) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"weights.bin": 3}'])
-def test_damaged_done_is_refused(inline: Cluster, content: str) -> None:
+def test_damaged_done_is_refused(inline: Machine, content: str) -> None:
     (folder,) = run([counting()], inline)
     (folder / "done.json").write_text(content)
     with pytest.raises(UserError, match=r"done.json is damaged"):
         run([counting()], inline)
 
 
-def test_changed_artefact_is_refused_and_can_be_rerun(inline: Cluster, tmp_path: Path) -> None:
+def test_changed_artefact_is_refused_and_can_be_rerun(inline: Machine, tmp_path: Path) -> None:
     job, store = counting(), JobStore(inline.jobs)
     (folder,) = run([job], inline)
     content = (folder / "weights.bin").read_bytes()
@@ -250,14 +297,14 @@ def test_changed_artefact_is_refused_and_can_be_rerun(inline: Cluster, tmp_path:
     assert (folder / "weights.bin").read_bytes() == content
 
 
-def test_taking_what_a_job_has_not(inline: Cluster, tmp_path: Path) -> None:
+def test_taking_what_a_job_has_not(inline: Machine, tmp_path: Path) -> None:
     run([counting()], inline)
     with pytest.raises(UserError, match=r"has no curve.csv, it has metrics/val.json, weights.bin"):
         JobStore(inline.jobs).take(counting(), ["curve.csv"], tmp_path)
 
 
-def test_own_process_runs_the_code_of_its_start(local: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Job("fake_jobs:surroundings", {"plan": {"threads": 3}})
+def test_own_process_runs_the_code_of_its_start(local: Machine) -> None:
+    job = Job(SURROUNDINGS, None, threads=3)
     (folder,) = run([job], local)
     told = read_json(folder / "told.json")
     assert told["threads"] == "3"
@@ -265,17 +312,17 @@ def test_own_process_runs_the_code_of_its_start(local: Cluster, monkeypatch: pyt
     assert read_json(folder / "provenance.json")["code"] == Path(told["code"]).parents[1].name
 
 
-def test_snapshot_is_keyed_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshot_is_keyed_by_content(tmp_path: Path) -> None:
     package = tmp_path / "sgr"
     (package / "launch" / "__pycache__").mkdir(parents=True)
     (package / "launch" / "__pycache__" / "a.pyc").write_bytes(b"x")
     (package / "launch" / "a.py").write_text("A = 1\n")
-    monkeypatch.setattr("sgr.jobs.snapshot.PACKAGE", package)
-    first = snapshot(tmp_path / "jobs")
-    assert first == snapshot(tmp_path / "jobs")
+    project = Project(package)
+    first = snapshot(tmp_path / "jobs", project)
+    assert first == snapshot(tmp_path / "jobs", project)
     assert [path.name for path in first.rglob("*") if path.is_file()] == ["a.py"]
     (package / "launch" / "a.py").write_text("A = 2\n")
-    second = snapshot(tmp_path / "jobs")
+    second = snapshot(tmp_path / "jobs", project)
     assert second != first and (first / "sgr" / "launch" / "a.py").read_text() == "A = 1\n"
 
 
