@@ -13,8 +13,8 @@ def check_ranks(job: Job, ranks: int) -> None:
     """Raise UserError if the ranks of a training job could not share its batches evenly."""
     from sgr.training.batch_share import share
 
-    training = plain(job.settings)["training"]
-    share(training["batch_size"], training["accumulate"], ranks)
+    loop = plain(job.settings)["loop"]
+    share(loop["batch_size"], loop["accumulate"], ranks)
 
 
 PROJECT = Project(

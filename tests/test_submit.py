@@ -94,7 +94,7 @@ def launch(expression: str, cluster: Machine, **variables: str) -> subprocess.Po
 
 @on_slurm
 def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_is_submitted(cluster: Machine) -> None:
-    job = Job(TRAIN, {"training": {"batch_size": 8, "accumulate": 2}}, 0)
+    job = Job(TRAIN, {"loop": {"batch_size": 8, "accumulate": 2}}, 0)
     three = cluster.slurm.model_copy(update={"processes": 3})
     with pytest.raises(UserError, match="batch_size = 8 must be a multiple of ranks x accumulate = 3 x 2"):
         submit([job], cluster.model_copy(update={"slurm": three}))

@@ -1,4 +1,4 @@
-"""Timings and peak memory side by side: `python -m bench.bench [SECTION...]`, one of SECTIONS or several.
+"""Timings and peak memory side by side: `python -m bench.speed [SECTION...]`, one of SECTIONS or several.
 
 Rivals take turns (A B A B ...) and medians are compared, so that other load on the machine meets all of them.
 Peak memory is what a step adds to the resident set of a fresh process that holds the module and its input.
@@ -96,7 +96,7 @@ def projection_step(kind: str, side: int = SIDE) -> Callable[[], None]:
     return step
 
 
-def component_step(kind: str, side: int = SIDE) -> Callable[[], None]:
+def unit_step(kind: str, side: int = SIDE) -> Callable[[], None]:
     """Forward and backward of the whole unit."""
     module, x, upstream = _module(kind, side)
 
@@ -118,12 +118,12 @@ def _forget(module: torch.nn.Module, x: Tensor) -> None:
     x.grad = None
 
 
-STEPS = {"projection": projection_step, "unit": component_step}
+STEPS = {"projection": projection_step, "unit": unit_step}
 
 
 def peak(section: str, kind: str) -> float:
     """MB that a step adds to a process at its peak, measured in a process of its own."""
-    command = [sys.executable, "-m", "bench.bench", "peak", section, kind]
+    command = [sys.executable, "-m", "bench.speed", "peak", section, kind]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
 
 
