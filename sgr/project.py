@@ -10,7 +10,7 @@ from sgr.jobs.project import Project
 
 def meaning(source: bytes) -> str:
     """Hash of a source file without its comments, docstrings and layout."""
-    from sgr.plan.sources import meaning
+    from sgr.plan.meaning import meaning
 
     return meaning(source)
 
@@ -19,8 +19,8 @@ def check_ranks(job: Job, ranks: int) -> None:
     """Raise UserError if the ranks of a training job could not share its batches evenly."""
     from sgr.training.batch_share import share
 
-    training = plain(job.settings)["training"]
-    share(training["batch_size"], training["accumulate"], ranks)
+    loop = plain(job.settings)["loop"]
+    share(loop["batch_size"], loop["accumulate"], ranks)
 
 
 PROJECT = Project(

@@ -18,8 +18,9 @@ def main(profile: str, dataset: str) -> None:
 
 
 def _download(plan: dict[str, Any], manifest: Path) -> None:
-    from sgr.data.manifest import make
+    from sgr.datasets import describe
     from sgr.download.check import count
+    from sgr.download.manifest import make
     from sgr.download.present import make_present
     from sgr.files import write_json
     from sgr.jobs.cluster import main_root, settings
@@ -28,7 +29,7 @@ def _download(plan: dict[str, Any], manifest: Path) -> None:
     folder, cluster = own_folder(dataset), settings()
     if cluster.data_folder(dataset) is None:
         (main_root() / "data").mkdir(exist_ok=True)
-    make_present(dataset, folder, cluster.mirror)
+    make_present(dataset, describe(dataset).archives, folder, cluster.mirror)
     # a part of a dataset may be all that somebody wants; the manifest fixes which
     problems = count(dataset, folder).problems
     for problem in problems[:6]:
@@ -39,7 +40,7 @@ def _download(plan: dict[str, Any], manifest: Path) -> None:
 
 
 def _generate(plan: dict[str, Any], manifest: Path) -> None:
-    from sgr.data.manifest import make
+    from sgr.download.manifest import make
     from sgr.files import write_json
     from sgr.generated.generate import generate
     from sgr.jobs.cluster import main_root

@@ -72,6 +72,10 @@ class Sources:
             dict(sorted(libraries.items())),
         )
 
+    def meanings(self, paths: Iterable[str]) -> dict[str, str]:
+        """Meaning of each of these files, alone."""
+        return {path: self._meaning(path) for path in paths}
+
     def closure(self, modules: Iterable[str]) -> set[str]:
         """The modules, all they import directly or not, and the packages around each of them.
 
