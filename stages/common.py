@@ -89,7 +89,8 @@ def data_folder(plan: dict[str, Any], manifest: Path) -> Path:
 
 def own_folder(dataset: str) -> Path:
     """Where a real dataset is or is to be: the folder that the user names, else data/ of the repository."""
-    from sgr.jobs.cluster import main_root, settings
+    from sgr.jobs.cluster import main_root
+    from sgr.machine import settings
 
     return settings().data_folder(dataset) or main_root() / "data" / dataset
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common import data_folder, manifest_path, plan_entry, run
+from stages.common import data_folder, manifest_path, run
 
 
 def main(profile: str, dataset: str) -> None:
     """Write work/<profile>/components/<dataset>.zip."""
     from sgr.data.component_extraction import extract
     from sgr.files import read_json
+    from sgr.plan.entry import read
+    from sgr.plan.stage_settings import ComponentSettings
 
-    plan = plan_entry(profile, "components", dataset)
-    manifest = manifest_path(profile, dataset)
+    entry, manifest = read(ComponentSettings, profile, "components", dataset), manifest_path(profile, dataset)
     extract(
-        data_folder(plan, manifest),
+        data_folder(entry, manifest),
         read_json(manifest),
-        plan["split"],
+        entry.settings.split,
         Path("work", profile, "components", f"{dataset}.zip"),
-        opening=plan["opening"],
-        min_share=plan["min_share"],
+        opening=entry.settings.opening,
+        min_share=entry.settings.min_share,
     )
 
 
