@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from stages.common import data_folder, manifest_path, run
+from stages.common import run
 
 
 def main(profile: str, dataset: str) -> None:
     """Write work/<profile>/components/<dataset>.zip."""
     from sgr.data.component_extraction import extract
     from sgr.files import read_json
+    from sgr.plan import inputs
     from sgr.plan.entry import read
     from sgr.plan.stage_settings import ComponentSettings
 
-    entry, manifest = read(ComponentSettings, profile, "components", dataset), manifest_path(profile, dataset)
+    entry = read(ComponentSettings, profile, "components", dataset)
     extract(
-        data_folder(entry, manifest),
-        read_json(manifest),
+        inputs.data_folder(profile, dataset, entry.generated),
+        read_json(inputs.manifest(profile, dataset)),
         entry.settings.split,
-        Path("work", profile, "components", f"{dataset}.zip"),
+        inputs.components(profile, dataset),
         opening=entry.settings.opening,
         min_share=entry.settings.min_share,
     )

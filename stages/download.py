@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.common import generated_folder, own_folder, run
+from stages.common import run
 
 if TYPE_CHECKING:
     from sgr.plan.stage_settings import GeneratedImages
@@ -18,15 +18,16 @@ def main(profile: str, dataset: str) -> None:
     from sgr.plan.entry import read
     from sgr.plan.stage_settings import DownloadSettings
 
-    images = read(DownloadSettings, profile, "download", dataset).settings.generated
+    settings = read(DownloadSettings, profile, "download", dataset).settings
     manifest = Path("work", profile, "data", f"{dataset}.json")
-    if images is None:
-        _download(dataset, manifest)
+    if settings.generated:
+        generate(dataset, settings.generated, manifest)
     else:
-        _generate(dataset, images, manifest)
+        download(dataset, manifest)
 
 
-def _download(dataset: str, manifest: Path) -> None:
+def download(dataset: str, manifest: Path) -> None:
+    """Bring a real dataset into its folder, if it is not there, and write its manifest."""
     from sgr.datasets import describe
     from sgr.download.check import count
     from sgr.download.manifest import make
@@ -34,6 +35,7 @@ def _download(dataset: str, manifest: Path) -> None:
     from sgr.files import write_json
     from sgr.jobs.cluster import main_root
     from sgr.machine import settings
+    from sgr.plan.inputs import own_folder
 
     folder, machine = own_folder(dataset), settings()
     if machine.data_folder(dataset) is None:
@@ -48,12 +50,14 @@ def _download(dataset: str, manifest: Path) -> None:
     write_json(manifest, make(folder, dataset))
 
 
-def _generate(dataset: str, images: GeneratedImages, manifest: Path) -> None:
+def generate(dataset: str, images: GeneratedImages, manifest: Path) -> None:
+    """Write a generated dataset into a folder of its own, and its manifest."""
     from sgr.download.manifest import make
     from sgr.files import write_json
     from sgr.generated.generate import generate
     from sgr.jobs.cluster import main_root
     from sgr.jobs.locks import locked
+    from sgr.plan.inputs import generated_folder
 
     parent = main_root() / "data" / "generated"
     aside = parent / f".{dataset}"
@@ -61,7 +65,7 @@ def _generate(dataset: str, images: GeneratedImages, manifest: Path) -> None:
         # what a killed run has left
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            generate(dataset, aside / dataset, images.images, images.size, images.seed)
+            generate(dataset, aside / dataset, dict(images.images), images.size, images.seed)
             write_json(manifest, make(aside / dataset, dataset))
             folder = generated_folder(main_root(), dataset, manifest)
             if not folder.exists():
