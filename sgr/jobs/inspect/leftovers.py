@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sgr.files import read_json
-from sgr.jobs.inspect.listing import ACTIVE, KEY, Listed, jobs
+from sgr.jobs.inspect.listing import ACTIVE, Listed, jobs
 from sgr.jobs.job import Job
 from sgr.jobs.locks import is_running, locked
 from sgr.jobs.slurm.squeue import active
-from sgr.jobs.store import JobStore
+from sgr.jobs.store import KEY, JobStore
 
 # what is younger may just be being made
 FRESH_SECONDS = 3600
