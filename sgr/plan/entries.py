@@ -39,6 +39,7 @@ from sgr.plan.stage_settings import (
     TableSettings,
     WeightsSettings,
 )
+from sgr.report.tables import tables
 from sgr.training.settings import TrainSettings
 
 Entries = dict[str, Entry[Any]]
@@ -97,7 +98,7 @@ class _Planner:
                 yield f"{stage}/{name}", entry
         yield f"sweep/{params.sweep.dataset}", self.sweep()
         yield "overhead/all", self.overhead()
-        for table in self.tables():
+        for table in tables(params):
             yield f"table/{table}", self.table(table)
 
     def row(self, name: str) -> Entries:
@@ -231,6 +232,7 @@ class _Planner:
             made = _Planner(params.model_copy(update={"rows": {name: changed}}), self.sources).row(name)
             pairs.append(Pair(K, L, made["train"].settings, made["evaluate"].settings))
         settings = SweepSettings(
+            row.model_dump(mode="json"),
             params.datasets[row.dataset].evaluate[0],
             grid.K,
             grid.L,
@@ -303,9 +305,7 @@ class _Planner:
                 dataset = params.datasets[name]
                 splits, train = {dataset.train, *dataset.evaluate, dataset.semantics}, dataset.train
                 counts = asked.images
-            of_split = {
-                split: counts.train if split == train else counts.test for split in sorted(splits)
-            }
+            of_split = {split: counts.train if split == train else counts.test for split in sorted(splits)}
             images = GeneratedImages(of_split, asked.size, asked.seed)
             roots.append("sgr.generated.generate")
         return self.entry("download", DownloadSettings(name, images), name, roots)
@@ -329,17 +329,13 @@ class _Planner:
     def weights(self, name: str) -> Entry[WeightsSettings]:
         used = self.profile.backbones.get(name, name)
         recipe = self.profile.backbone(name)
-        published = recipe.weights if self.profile.pretrained else None
         # weights are of the body alone, and no body's depend on its stride
-        return self.entry("weights", WeightsSettings(used, recipe.settings(32), published))
-
-    def tables(self) -> tuple[str, ...]:
-        from sgr.report.specifications import TABLES
-
-        return tuple(TABLES)
+        settings = WeightsSettings(used, recipe.settings(32), self.profile.pretrained, recipe.weights)
+        return self.entry("weights", settings)
 
     def table(self, name: str) -> Entry[TableSettings]:
-        return self.entry("table", TableSettings(name, self._rows()))
+        datasets = {key: dataset.model_dump(mode="json") for key, dataset in self.params.datasets.items()}
+        return self.entry("table", TableSettings(name, self._rows(), datasets))
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
         rows = {row: value for row, value in self._rows().items() if value.get("dataset") == name}

@@ -8,8 +8,7 @@ from typing import Any
 
 from sgr.evaluation.settings import EvaluateSettings
 from sgr.jobs.job import Code
-from sgr.models.recipes import Published
-from sgr.models.settings import BackboneSettings
+from sgr.models.settings import BackboneSettings, Published
 from sgr.training.settings import TrainSettings
 
 
@@ -50,19 +49,21 @@ class StatisticsSettings:
 
 @dataclass(frozen=True)
 class WeightsSettings:
-    """A backbone of the profile, and the published file of its weights; None for random ones."""
+    """A backbone of the profile, whether ImageNet's weights are wanted, and their published file, if there is one."""
 
     name: str
     backbone: BackboneSettings
+    pretrained: bool
     weights: Published | None
 
 
 @dataclass(frozen=True)
 class TableSettings:
-    """A table, and the rows of params.yaml that may stand in it."""
+    """A table, and the rows and datasets of params.yaml that it is made from."""
 
     table: str
     rows: Mapping[str, Any]
+    datasets: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """A row with each pair of K and L (L at most K), and the split it is measured on."""
+    """A row with each pair of K and L (L at most K), its fields, and the split it is measured on."""
 
+    fields: Mapping[str, Any]
     split: str
     K: tuple[int, ...]
     L: tuple[int, ...]

@@ -160,24 +160,19 @@ def _columns_of(table: Table, measure: Measure) -> list[Column]:
 
 def _summary(table: Table, parts: Parts) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, list[float]]] = {}
-    for section, line, measure in (
-        (section, line, measure)
-        for section, lines in parts
-        for line in lines
-        if table.summarised(line.network)
-        for measure in section.measures
-    ):
+    counted = [
+        (section, line) for section, lines in parts for line in lines if table.summarised(line.network)
+    ]
+    for section, line in counted:
         of_dataset = found.setdefault(section.dataset or line.network.dataset, {})
-        ours, base = line.values.get(measure.key, {}), line.values_of_base(measure) or {}
-        for name, own in (
-            (measure.summary_gain, gain(ours, base)),
-            (measure.summary_mean, spread(ours.values())),
-        ):
-            if name and own:
-                of_dataset.setdefault(name, []).append(own.mean)
-    # Adding zero turns -0.0 into 0.0.
+        for measure in section.measures:
+            ours, base = line.values.get(measure.key, {}), line.values_of_base(measure) or {}
+            means = {measure.summary_gain: gain(ours, base), measure.summary_mean: spread(ours.values())}
+            for name, own in means.items():
+                if name and own:
+                    of_dataset.setdefault(name, []).append(own.mean)
     return {
-        dataset: {name: round(statistics.mean(values), 4) + 0.0 for name, values in of_dataset.items()}
+        dataset: {name: round(statistics.mean(values), 4) for name, values in of_dataset.items()}
         for dataset, of_dataset in found.items()
         if of_dataset
     }
