@@ -48,7 +48,9 @@ def submit(
 @app.command()
 def repro(
     targets: Targets = None,
-    force: Annotated[bool, typer.Option("--force", help="Run the stages even if nothing has changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run the stages even if nothing has changed.")
+    ] = False,
     single: Annotated[bool, typer.Option("--single-item", help="Leave out what the targets need.")] = False,
 ) -> None:
     """Run `dvc repro` on the targets and number its stages."""
@@ -107,7 +109,9 @@ def data_check(
         list[str] | None,
         typer.Argument(metavar="DATASET", show_default=False, help="None means those that are there."),
     ] = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Decode every file, not a few of each folder.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every file, not a few of each folder.")
+    ] = False,
 ) -> None:
     """Tell what the folders of the real datasets lack.
 
