@@ -42,8 +42,6 @@ def jobs_of(profile: str, dataset: str) -> dict[Pair, tuple[dict[int, Job], dict
 def main(profile: str, dataset: str) -> None:
     """Write results/<profile>/sweep.csv, sweep.md and figures/sweep.png."""
     from sgr.files import read_json, write_json
-    from sgr.plan.params import load
-    from sgr.report.labels import network
     from sgr.report.sweep import write_sweep
 
     plan = plan_entry(profile, "sweep", dataset)
@@ -59,9 +57,7 @@ def main(profile: str, dataset: str) -> None:
             "evaluate": take(jobs, ["metrics.json"], folders.__getitem__),
         }
         measured[K, L] = [read_json(folders[seed] / "metrics.json")[plan["split"]] for seed in jobs]
-    row = plan["row"]
-    trained_network = network(load(Path("params.yaml")).rows[row])
-    write_sweep(profile, row, trained_network, plan["split"], plan["K"], plan["L"], measured)
+    write_sweep(profile, plan["row"], plan["split"], plan["K"], plan["L"], measured)
     write_json(Path("results", "provenance", profile, "sweep.json"), provenance)
 
 

@@ -39,6 +39,9 @@ from sgr.plan.stage_settings import (
     TableSettings,
     WeightsSettings,
 )
+from sgr.report import labels
+from sgr.report.specification import Splits
+from sgr.report.tables import tables
 from sgr.training.settings import TrainSettings
 
 Entries = dict[str, Entry[Any]]
@@ -231,6 +234,7 @@ class _Planner:
             made = _Planner(params.model_copy(update={"rows": {name: changed}}), self.sources).row(name)
             pairs.append(Pair(K, L, made["train"].settings, made["evaluate"].settings))
         settings = SweepSettings(
+            labels.network(row),
             params.datasets[row.dataset].evaluate[0],
             grid.K,
             grid.L,
@@ -334,20 +338,26 @@ class _Planner:
         return self.entry("weights", WeightsSettings(used, recipe.settings(32), published))
 
     def tables(self) -> tuple[str, ...]:
-        from sgr.report.specifications import TABLES
-
-        return tuple(TABLES)
+        return tuple(tables(self._splits()))
 
     def table(self, name: str) -> Entry[TableSettings]:
-        return self.entry("table", TableSettings(name, self._rows()))
+        sections, splits = tables(self._splits())[name].sections, self._splits()
+        rows = {
+            row: network
+            for row, network in labels.networks(self.params)
+            if any(section.stands(network) for section in sections)
+        }
+        datasets = {network.dataset for network in rows.values()}
+        own = {dataset: splits[dataset] for dataset in splits if dataset in datasets}
+        roots = [f"sgr.datasets.{dataset}" for dataset in sorted(datasets)]
+        return self.entry("table", TableSettings(name, rows, own), roots=roots)
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
-        rows = {row: value for row, value in self._rows().items() if value.get("dataset") == name}
+        rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
         return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
 
-    def _rows(self) -> Mapping[str, Any]:
-        rows = {**self.params.rows, **self.params.transfer}
-        return {name: row.model_dump(mode="json") for name, row in rows.items()}
+    def _splits(self) -> dict[str, Splits]:
+        return {name: Splits(of.evaluate, of.semantics) for name, of in self.params.datasets.items()}
 
     def entry(
         self, stage: str, settings: Any, dataset: str = "", roots: Any = (), **about: Any

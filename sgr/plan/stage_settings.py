@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sgr.evaluation.settings import EvaluateSettings
 from sgr.jobs.job import Code
 from sgr.models.recipes import Published
 from sgr.models.settings import BackboneSettings
+from sgr.report.labels import Network
+from sgr.report.specification import Splits
 from sgr.training.settings import TrainSettings
 
 
@@ -59,10 +60,11 @@ class WeightsSettings:
 
 @dataclass(frozen=True)
 class TableSettings:
-    """A table, and the rows of params.yaml that may stand in it."""
+    """A table, the rows of params.yaml that stand in it, and the splits of their datasets."""
 
     table: str
-    rows: Mapping[str, Any]
+    rows: Mapping[str, Network]
+    datasets: Mapping[str, Splits]
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class FiguresSettings:
     """The figures of a dataset, and its rows."""
 
     dataset: str
-    rows: Mapping[str, Any]
+    rows: Mapping[str, Network]
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Pair:
 class SweepSettings:
     """A row with each pair of K and L (L at most K), and the split it is measured on."""
 
+    network: Network
     split: str
     K: tuple[int, ...]
     L: tuple[int, ...]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sgr.datasets import describe
 from sgr.errors import UserError
 
-from .description import describe
 from .labels import backbone_title
 from .lines import Line, Rows, lines_of
 from .markdown import DASH, Column, count, gained, measured, number, render, text
@@ -45,7 +45,7 @@ def build(table: Table, folder: Path, rows: Rows) -> Built:
 
     Args:
         folder: results/<profile>.
-        rows: of params.yaml, with their names.
+        rows: of params.yaml by name.
 
     Raises:
         UserError: a malformed result, or no line.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sgr.datasets import describe
+
 from . import published, style
 from .captions import KEY, caption, entry_width, fit, legend_entries
-from .description import describe
 from .examples import Example, load, same_images
 from .labels import Network
 from .overlay import heat, on_image
@@ -125,7 +127,7 @@ def draw_tokens(
 
 def _rank(network: Network) -> tuple[Any, ...]:
     """Which rows to show, if not all."""
-    as_in_paper = network._replace(training=())
+    as_in_paper = replace(network, training=())
     papers = [[line.network for line in published.load(table)] for table in ("table2", "table1")]
     return bool(network.changes), *(as_in_paper not in paper for paper in papers), network.order
 
