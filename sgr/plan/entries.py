@@ -348,8 +348,9 @@ class _Planner:
             if any(section.stands(network) for section in sections)
         }
         datasets = {network.dataset for network in rows.values()}
+        titles = datasets | {section.dataset for section in sections if section.dataset}
         own = {dataset: splits[dataset] for dataset in splits if dataset in datasets}
-        roots = [f"sgr.datasets.{dataset}" for dataset in sorted(datasets)]
+        roots = [f"sgr.datasets.{dataset}" for dataset in sorted(titles)]
         return self.entry("table", TableSettings(name, rows, own), roots=roots)
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
