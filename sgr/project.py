@@ -6,13 +6,7 @@ from pathlib import Path
 
 from sgr.jobs.job import Job, plain
 from sgr.jobs.project import Project
-
-
-def meaning(source: bytes) -> str:
-    """Hash of a source file without its comments, docstrings and layout."""
-    from sgr.plan.meaning import meaning
-
-    return meaning(source)
+from sgr.plan.meaning import meaning
 
 
 def check_ranks(job: Job, ranks: int) -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from sgr import data
+from sgr.data import reader
 from sgr.data.manifest import samples
 from sgr.data.samples import EvaluationSamples
 from sgr.device import memory_format
@@ -30,6 +30,6 @@ def evaluation_loader(
     seen: Seen, files: EvaluationFiles, manifest: dict[str, Any], split: str
 ) -> Iterator[tuple[str, Tensor, Tensor]]:
     """(id, image (1,3,H,W) uint8, label (1,H,W) uint8) of each sample of a split, in the manifest's order."""
-    chosen = EvaluationSamples(samples(files.data, manifest, split), data.dataset(seen.dataset).read_label)
+    chosen = EvaluationSamples(samples(files.data, manifest, split), reader(seen.dataset).read_label)
     for item in DataLoader(chosen, batch_size=1, num_workers=files.loader_workers):
         yield item["id"][0], item["image"], item["label"]

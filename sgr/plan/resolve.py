@@ -30,7 +30,9 @@ def network(params: Params, name: str) -> NetworkSettings:
     family = profile.family(row.family)
     head = family.head
     if row.prototypes:
-        prototypes = Part("sgr.models.heads.prototypes:PrototypeHead", params.protoseg.model_dump(mode="json"))
+        prototypes = Part(
+            "sgr.models.heads.prototypes:PrototypeHead", params.protoseg.model_dump(mode="json")
+        )
         head |= {"prototypes": {"made_by": prototypes.made_by, "arguments": prototypes.arguments}}
     return NetworkSettings(
         profile.backbone(row.backbone).settings(family.stride),

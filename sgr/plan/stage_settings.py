@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from sgr.evaluation.settings import EvaluateSettings
 from sgr.jobs.job import Code
-from sgr.models.recipes import Published
-from sgr.models.settings import BackboneSettings
+from sgr.models.settings import BackboneSettings, Published
 from sgr.report.labels import Network
 from sgr.report.specification import Splits
 from sgr.training.settings import TrainSettings
@@ -51,10 +50,11 @@ class StatisticsSettings:
 
 @dataclass(frozen=True)
 class WeightsSettings:
-    """A backbone of the profile, and the published file of its weights; None for random ones."""
+    """A backbone of the profile, whether ImageNet's weights are wanted, and their published file, if there is one."""
 
     name: str
     backbone: BackboneSettings
+    pretrained: bool
     weights: Published | None
 
 
@@ -87,7 +87,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """A row with each pair of K and L (L at most K), and the split it is measured on."""
+    """A row with each pair of K and L (L at most K), its network, and the split it is measured on."""
 
     network: Network
     split: str

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from sgr import data, ranks
+from sgr import ranks
+from sgr.data import reader
 from sgr.data.component_archive import ComponentArchive
 from sgr.data.manifest import check, samples
 from sgr.data.samples import TrainingSamples
@@ -35,7 +36,7 @@ def train(settings: TrainSettings, files: TrainFiles, seed: int, folder: Path) -
     schedule = polynomial(optimizer, loop.iterations, settings.power, settings.warmup)
     positions = TrainingSamples(
         samples(files.data, manifest, settings.split),
-        data.dataset(settings.dataset).read_label,
+        reader(settings.dataset).read_label,
         ComponentArchive(files.components) if files.components else None,
         length=loop.iterations * loop.batch_size,
         seed=seed,

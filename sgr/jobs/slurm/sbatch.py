@@ -125,9 +125,11 @@ def _parameters(name: str, array: Array, cluster: Cluster, code: Path, here: Pat
 
 def _own_pickle(here: Path) -> list[str]:
     """Shell lines with which a job finds its work also if the submitter died before submitit named it after the job."""
+    from submitit.core.utils import JobPaths
+
     job = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+    pickle = JobPaths(here, job).submitted_pickle.name
     return [
         f"here={shlex.quote(str(here))}",
-        f'test -e "$here/{job}_submitted.pkl" ||'
-        f' cp "$here/${{SLURM_ARRAY_TASK_ID:-0}}.pkl" "$here/{job}_submitted.pkl"',
+        f'test -e "$here/{pickle}" || cp "$here/${{SLURM_ARRAY_TASK_ID:-0}}.pkl" "$here/{pickle}"',
     ]

@@ -15,12 +15,9 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from sgr.data import dataset
-from sgr.download import layouts
+from sgr.datasets import describe, names
 from sgr.download.check import check, count
-from sgr.download.layouts import parts
 from sgr.download.present import UNFINISHED
-from sgr.download.sources import SOURCES
 from tests.scratch import ROOT, environment
 
 
@@ -33,13 +30,13 @@ def whole(name: str, root: Path) -> Path:
     Image.fromarray(np.zeros((4, 5, 3), dtype=np.uint8)).save(root / "image.png")
     Image.fromarray(np.zeros((4, 5, 3), dtype=np.uint8)).save(root / "image.jpg")
     savemat(root / "label.mat", {"S": pixels})
-    for part in parts(name, root):
+    for part in describe(name).layout(root):
         folder, suffix = root / part.folder, part.suffixes[0]
         folder.mkdir(parents=True, exist_ok=True)
-        names = part.names(root)
+        listed = part.names(root)
         if name not in ("ade20k", "coco"):
-            names = {f"{part.split}_{number:06d}" for number in range(part.files)}
-        for stem in names:
+            listed = {f"{part.split}_{number:06d}" for number in range(part.files)}
+        for stem in listed:
             os.link(root / f"{part.kind}.{suffix.split('.')[-1]}", folder / f"{stem}{suffix}")
     if name == "cocostuff10k":
         (root / "imageLists").mkdir()
@@ -67,18 +64,9 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_official_numbers(name: str, images: str, official: dict[str, int], tmp_path: Path) -> None:
     found: Counter[str] = Counter()
-    for part in parts(name, tmp_path):
+    for part in describe(name).layout(tmp_path):
         found[part.split] += part.files * (part.kind == images)
     assert +found == official
-
-
-def test_layouts_are_those_of_the_loaders() -> None:
-    """Every archive is asked for by some part, and every split of a loader has its images."""
-    for name, archives in SOURCES.items():
-        named = {part.archive for part in parts(name, Path())} | set(layouts.SINGLE.get(name, {}).values())
-        assert named == {archive.name for archive in archives}, name
-        splits = {part.split for part in parts(name, Path()) if part.kind == "image" and part.needed}
-        assert splits == set(dataset(name).SPLITS), name
 
 
 def test_ade20k(folders: Path) -> None:
@@ -160,13 +148,14 @@ def test_coco(tmp_path: Path) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    for name, archives in SOURCES.items():
+    for name in names():
         (sentence,) = check(name, tmp_path / name).problems
         assert str(tmp_path / name) in sentence and f"download@{name}" in sentence
         (tmp_path / name / UNFINISHED).mkdir(parents=True)
         problems = check(name, tmp_path / name).problems
-        assert "interrupted" in problems[0] and len(problems) == 1 + len(archives)
-        assert all(archive.name in said for archive, said in zip(archives, problems[1:], strict=True))
+        assert "interrupted" in problems[0] and len(problems) == 1 + len(describe(name).archives)
+        found = zip(describe(name).archives, problems[1:], strict=True)
+        assert all(archive.name in said for archive, said in found)
 
 
 @pytest.fixture(scope="module")

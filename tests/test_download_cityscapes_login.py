@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from sgr.datasets import describe
 from sgr.download import cityscapes_login as cityscapes
 from sgr.download import http, present
-from sgr.download.sources import SOURCES
 from sgr.errors import UserError
 from tests.fault_server import Answer, FaultServer, serving
-from tests.test_fetch import held, zipped
+from tests.toy_dataset import held, zipped
 
 FILES = {
     "leftImg8bit_trainvaltest.zip": {"leftImg8bit/train/ulm/0_leftImg8bit.png": b"image" * 40_000},
@@ -49,9 +49,15 @@ def get_available_packages(*, session):
 """
 
 
+ARCHIVES = [
+    archive._replace(checksum=f"md5:{md5(WHOLE[archive.name]).hexdigest()}", unpacked=0.001)
+    for archive in describe("cityscapes").archives
+]
+
+
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    """The site, the package, stored credentials, and checksums of the archives that it has."""
+    """The site, the package, and stored credentials."""
     packages = [{"name": name, "packageID": name, "size": "1KB"} for name in WHOLE]
     files = {"login": b"welcome", "downloads/": json.dumps(packages).encode()}
     credentials = tmp_path / "share" / "cityscapesscripts" / "credentials.json"
@@ -59,11 +65,6 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServe
     credentials.write_text("{}")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     monkeypatch.setattr(http, "PAUSE", 0.001)
-    archives = [
-        archive._replace(checksum=f"md5:{md5(WHOLE[archive.name]).hexdigest()}", unpacked=0.001)
-        for archive in SOURCES["cityscapes"]
-    ]
-    monkeypatch.setitem(SOURCES, "cityscapes", tuple(archives))
     with serving(files) as server:
         # the site tells archives apart by their number, after the question mark
         server.files.update({f"file-handling/?packageID={name}": whole for name, whole in WHOLE.items()})
@@ -85,13 +86,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServe
 
 def refused(folder: Path) -> str:
     with pytest.raises(UserError) as error:
-        present.make_present("cityscapes", folder)
+        present.make_present("cityscapes", ARCHIVES, folder)
     assert not (folder / "leftImg8bit").exists()
     return str(error.value)
 
 
 def finishes(folder: Path) -> None:
-    present.make_present("cityscapes", folder)
+    present.make_present("cityscapes", ARCHIVES, folder)
     expected = {"README": b"Cityscapes"} | {
         name: data for files in FILES.values() for name, data in files.items()
     }
@@ -147,7 +148,7 @@ def test_archives_of_the_user_need_neither(
     folder.mkdir()
     for name, whole in WHOLE.items():
         (folder / name).write_bytes(whole)
-    present.make_present("cityscapes", folder)
+    present.make_present("cityscapes", ARCHIVES, folder)
     assert site.requests == [] and set(WHOLE) <= held(folder).keys()
     for name in WHOLE:
         (folder / name).unlink()

@@ -10,16 +10,17 @@ import pytest
 from ruamel.yaml import YAML
 
 from sgr.errors import UserError
-from sgr.jobs.cluster import ENVIRONMENT, Cluster, Slurm, main_root, minutes, settings
+from sgr.jobs.cluster import Slurm, main_root, minutes
 from sgr.jobs.slurm.check import check
+from sgr.machine import Machine, settings
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ENVIRONMENT.values():
-        monkeypatch.delenv(name, raising=False)
+    for key in Machine.model_fields:
+        monkeypatch.delenv(Machine.variable(key), raising=False)
 
 
 def test_nothing_set(tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def sinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_what_no_node_has_is_refused_by_name(sinfo: None, asked: dict[str, object], sentence: str) -> None:
     with pytest.raises(UserError, match=r"^cluster\.yaml: ") as caught:
-        check(Cluster(slurm=Slurm.model_validate({"gpus_per_job": 0, **asked})))
+        check(Machine(slurm=Slurm.model_validate({"gpus_per_job": 0, **asked})))
     assert sentence in str(caught.value) and len(str(caught.value).splitlines()) == 1
 
 
@@ -188,21 +189,21 @@ def test_what_some_node_has_is_accepted(sinfo: None, monkeypatch: pytest.MonkeyP
         Slurm(partition="gpu", constraint="a100*2&ib", gpus_per_job=8, nodes=2, cpus=8, memory_gb=500),
         Slurm(partition="cpu,long", time=3 * 24 * 60, gpus_per_job=0),
     ):
-        check(Cluster(slurm=asked))
+        check(Machine(slurm=asked))
     monkeypatch.setenv("PATH", "/nowhere")
-    check(Cluster(slurm=Slurm(partition="anything")))
+    check(Machine(slurm=Slurm(partition="anything")))
 
 
 def test_example_documents_every_setting_and_its_default() -> None:
     text = (ROOT / "cluster.example.yaml").read_text()
     example = YAML(typ="safe", pure=True).load(text)
-    cluster = Cluster.model_validate(example)
-    assert list(example) == list(Cluster.model_fields)
+    cluster = Machine.model_validate(example)
+    assert set(example) == set(Machine.model_fields)
     assert list(example["slurm"]) == list(Slurm.model_fields)
 
     described = re.split(r"^ *(\w+):", text, flags=re.MULTILINE)
     comments = dict(zip(described[1::2], described[2::2], strict=True))
-    fields = {**Cluster.model_fields, **Slurm.model_fields}
+    fields = {**Machine.model_fields, **Slurm.model_fields}
     del fields["slurm"]
     for name, field in fields.items():
         told = re.search(r"\(default:? ([^)]*)\)", comments[name])
@@ -211,5 +212,6 @@ def test_example_documents_every_setting_and_its_default() -> None:
             told_value = minutes(told[1]) if name == "time" else float(told[1])
             assert told_value == field.default, name
         variable = re.search(r"\[(SGR_\w+)\]", comments[name])
-        assert ENVIRONMENT.get(name) == (variable and variable[1]), name
+        of_its_own = name in Machine.model_fields
+        assert (Machine.variable(name) if of_its_own else None) == (variable and variable[1]), name
     assert cluster.slurm.time == 24 * 60

@@ -1,4 +1,4 @@
-"""The commands that list, cancel and clean up jobs: real processes, and a real SLURM."""
+"""Jobs listed, cancelled and cleaned up: real processes, and a real SLURM."""
 
 from __future__ import annotations
 
@@ -13,18 +13,22 @@ from pathlib import Path
 
 import pytest
 
+from sgr.errors import UserError
 from sgr.files import read_json, write_json
-from sgr.jobs.cluster import Cluster, Slurm
+from sgr.jobs.cluster import Slurm
+from sgr.jobs.inspect.cancel import cancel
 from sgr.jobs.inspect.leftovers import leftovers, remove
 from sgr.jobs.inspect.listing import jobs
+from sgr.jobs.job import Job, canonical
 from sgr.jobs.run.executors import run
 from sgr.jobs.slurm import squeue
 from sgr.jobs.slurm.check import check
-from sgr.jobs.snapshot import PACKAGE
-from sgr.jobs.store import Job, JobStore
+from sgr.jobs.store import JobStore
+from sgr.machine import Machine
+from tests.fake_jobs import COUNT, Count, Pause
 
-TESTS = Path(__file__).parent
-ROOT = TESTS.parent
+UP = Path(__file__).parent / "slurm" / "up.sh"
+pytestmark = pytest.mark.usefixtures("importable")
 
 
 def with_slurm(test: Callable[..., None]) -> Callable[..., None]:
@@ -33,32 +37,25 @@ def with_slurm(test: Callable[..., None]) -> Callable[..., None]:
     return pytest.mark.slurm(skipped(test))
 
 
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(TESTS))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(TESTS), str(PACKAGE.parent)]))
-
-
 @pytest.fixture
 def store(tmp_path: Path) -> JobStore:
     return JobStore(tmp_path / "jobs")
 
 
 @pytest.fixture
-def slurm(store: JobStore) -> Iterator[Cluster]:
+def slurm(store: JobStore) -> Iterator[Machine]:
     """A cluster of one node; what a test leaves in its queue is cancelled."""
     if subprocess.run(["sinfo"], capture_output=True).returncode:
-        subprocess.run(["bash", str(TESTS / "slurm" / "up.sh")], check=True)
+        subprocess.run(["bash", str(UP)], check=True)
     asked = Slurm(time=30, memory_gb=1, cpus=1, gpus_per_job=0)
-    yield Cluster(executor="slurm", jobs=store.root, slurm=asked)
+    yield Machine(executor="slurm", jobs=store.root, slurm=asked)
     for job in jobs(store):
         if job.queued:
             subprocess.run(["scancel", job.queued.id], check=True)
 
 
 def counting(row: str, seed: int = 0, iterations: int = 1, pause: float = 0.0) -> Job:
-    spec = {"plan": {"row": row}, "seed": seed, "iterations": iterations}
-    return Job("fake_jobs:count", spec, {"pause": pause})
+    return Job(COUNT, Count(iterations), seed, {"row": row}, where=Pause(pause), row=row)
 
 
 def eventually(condition: Callable[[], object]) -> None:
@@ -68,24 +65,12 @@ def eventually(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def command(store: JobStore, *arguments: str) -> subprocess.CompletedProcess[str]:
-    name, *rest = arguments
-    return subprocess.run(
-        [sys.executable, "-m", f"stages.{name}", *rest],
-        cwd=ROOT,
-        env={**os.environ, "SGR_JOBS": str(store.root)},
-        capture_output=True,
-        text=True,
-    )
-
-
-def start(cluster: Cluster, *jobs: Job) -> subprocess.Popen[str]:
+def start(cluster: Machine, *jobs: Job) -> subprocess.Popen[str]:
     """A stage in small, in a process of its own."""
-    made = ", ".join(f"Job({job.kind!r}, {job.spec!r}, {job.where!r})" for job in jobs)
     code = (
-        "from sgr.jobs.cluster import Cluster; from sgr.jobs.run.executors import run;"
-        "from sgr.jobs.store import Job;"
-        f"run([{made}], Cluster.model_validate_json({cluster.model_dump_json()!r}))"
+        "from sgr.machine import Machine; from sgr.jobs.run.executors import run;"
+        "from sgr.jobs.job import Code, Job, Kind; from fake_jobs import *;"
+        f"run({list(jobs)!r}, Machine.model_validate_json({cluster.model_dump_json()!r}))"
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
@@ -95,7 +80,7 @@ def states(store: JobStore) -> dict[str, str]:
 
 
 def test_every_state_is_told(store: JobStore) -> None:
-    cluster = Cluster(jobs=store.root)
+    cluster = Machine(jobs=store.root)
     run([counting("done")], cluster)
     (folder,) = run([counting("damaged")], cluster)
     (folder / "weights.bin").write_bytes(b"")
@@ -104,64 +89,57 @@ def test_every_state_is_told(store: JobStore) -> None:
         write_json(store.prepare(counting(row), {"executor": "slurm"}) / "slurm.json", {"id": "5"})
     failed = {"sentence": None, "traceback": "ZeroDivisionError"}
     write_json(store.folder(counting("failed")) / "failed.json", failed)
+    (store.root / ("0" * 32)).mkdir()
+    write_json(store.root / ("0" * 32) / "job.json", {"kind": "of an earlier version"})
     with start(cluster, counting("running", 3, iterations=600, pause=0.1)) as process:
         eventually(lambda: states(store).get("running") == "running")
         assert states(store) == {
             **{state: state for state in ("running", "failed", "lost", "unfinished", "damaged")},
             "done": "finished",
         }
-        listed = command(store, "jobs")
-        header, first, *_, last = listed.stdout.splitlines()
-        assert header.split() == ["row", "kind", "seed", "state", "age", "id", "node", "log"]
+        first, *_, last = jobs(store)
         folder = store.folder(counting("running", 3, iterations=600))
-        assert first.split()[:4] == ["running", "fake_jobs:count", "3", "running"]
-        assert f"pid {process.pid}" in first and str(folder / "log.txt") in first
-        assert last.endswith(
-            "1 running, 1 failed, 1 lost, 1 unfinished, 1 damaged, 1 finished; "
-            "make jobs ALL=1 lists finished ones too"
-        )
-        assert "done" not in listed.stdout and "done " in command(store, "jobs", "--all").stdout
-        done = command(store, "cancel", "running")
-        assert f"sent SIGTERM to process {process.pid}" in done.stdout and done.returncode == 0
+        assert (first.row, first.kind, first.seed) == ("running", "fake_jobs:count", "3")
+        assert (first.id, first.log) == (f"pid {process.pid}", folder / "log.txt")
+        assert last.row == "done" and not last.id
+        (told,) = cancel(store, "running")
+        assert told.endswith(f"sent SIGTERM to process {process.pid}")
     assert process.returncode == -signal.SIGTERM
     assert states(store)["running"] == "unfinished"
-    again = command(store, "cancel", "running")
-    assert (again.stdout, again.returncode) == ("running: nothing is queued or runs\n", 0)
+    assert cancel(store, "running") == []
 
 
 def test_unknown_row_is_one_sentence(store: JobStore) -> None:
     store.prepare(counting("camvid-fcn"), {"executor": "inline"})
-    done = command(store, "cancel", "camvid-fnc")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: ROW=camvid-fnc: no job is of that row, the rows with jobs are camvid-fcn\n"
-    )
+    with pytest.raises(
+        UserError, match=r"^camvid-fnc: no job is of that row, the rows with jobs are camvid-fcn$"
+    ):
+        cancel(store, "camvid-fnc")
 
 
 @with_slurm
-def test_listed_and_cancelled_on_slurm(slurm: Cluster, store: JobStore) -> None:
+def test_listed_and_cancelled_on_slurm(slurm: Machine, store: JobStore) -> None:
     sleeping = [counting("sleeping", seed, iterations=600, pause=0.1) for seed in (0, 1)]
     other = counting("other", iterations=600, pause=0.1)
     with start(slurm, *sleeping) as stage, start(slurm, other) as another:
         folders = [store.folder(job) for job in (*sleeping, other)]
         eventually(lambda: all((folder / "runs.txt").exists() for folder in folders))
         hostname = squeue.active(folders)[folders[0]].node
-        listed = command(store, "jobs").stdout
-        for folder in folders:
-            line = next(line for line in listed.splitlines() if folder.name in line)
-            assert "running" in line and read_json(folder / "slurm.json")["id"] in line and hostname in line
-        cancelled = command(store, "cancel", "sleeping").stdout.splitlines()
+        for listed in jobs(store):
+            identity = read_json(listed.folder / "slurm.json")["id"]
+            assert (listed.state, listed.id, listed.node) == ("running", identity, hostname)
+        cancelled = cancel(store, "sleeping")
         assert len(cancelled) == 2 and all("cancelled SLURM job" in line for line in cancelled)
         complaint = stage.communicate(timeout=60)[1]
         assert stage.returncode and "ended as CANCELLED" in complaint
         assert states(store) == {"sleeping": "lost", "other": "running"}
         another.send_signal(signal.SIGINT)
         assert another.wait(30) == 130
-    assert command(store, "cancel", "other").returncode == 0
+    assert len(cancel(store, "other")) == 1
 
 
 @with_slurm
-def test_pending_job_tells_its_reason(slurm: Cluster, store: JobStore) -> None:
+def test_pending_job_tells_its_reason(slurm: Machine, store: JobStore) -> None:
     # `check` lets it through: the node has this many cores, but another job holds one
     most = int(squeue.ask("sinfo", "--noheader", "--format=%c").split()[0].rstrip("+"))
     everything = slurm.model_copy(update={"slurm": slurm.slurm.model_copy(update={"cpus": most})})
@@ -170,16 +148,17 @@ def test_pending_job_tells_its_reason(slurm: Cluster, store: JobStore) -> None:
         eventually(lambda: states(store).get("first") == "running")
         with start(everything, counting("second")) as second:
             eventually(lambda: "pending (Resources)" in [job.shown_state for job in jobs(store)])
-            assert command(store, "jobs").stdout.endswith("1 running, 1 pending\n")
-            cancelled = command(store, "cancel", "second").stdout
+            (cancelled,) = cancel(store, "second")
             assert "cancelled SLURM job" in cancelled and "pending (Resources)" in cancelled
             assert second.wait(60)
-        assert command(store, "cancel", "first").returncode == 0
+        assert len(cancel(store, "first")) == 1
         assert first.wait(60)
 
 
-def plan(row: str, **settings: int) -> dict[str, object]:
-    return {"row": row, "seeds": [0, 1], "weights": "resnet101", **settings}
+def referring_to(*referred: Job) -> Callable[[Job], bool]:
+    """Whether a job is one of these, whatever its code and inputs are by now."""
+    known = {(job.kind.name, job.row, canonical(job.settings), job.seed) for job in referred}
+    return lambda job: (job.kind.name, job.row, canonical(job.settings), job.seed) in known
 
 
 def old(path: Path) -> None:
@@ -187,19 +166,20 @@ def old(path: Path) -> None:
         os.utime(found, (time.time() - 86400,) * 2)
 
 
-def test_leftovers_are_what_no_plan_refers_to(store: JobStore) -> None:
-    cluster = Cluster(executor="local", jobs=store.root)
+def test_leftovers_are_what_nothing_refers_to(store: JobStore) -> None:
+    cluster = Machine(executor="local", jobs=store.root)
     kept, kept_too, dropped, other_seed = (
         *(counting("kept"), counting("kept", 1)),
         *(counting("dropped"), counting("kept", 2)),
     )
+    refers_to = referring_to(kept, kept_too)
     run([kept, kept_too, dropped, other_seed], cluster)
     for name in ("0" * 32, ".removed-" + "1" * 32, "code/feed"):
         (store.root / name).mkdir(parents=True)
-    assert {found.folder.name for found in leftovers(store, [plan("kept")])} == {dropped.key, other_seed.key}
+    assert {found.folder.name for found in leftovers(store, refers_to)} == {dropped.key, other_seed.key}
     for name in ("0" * 32, ".removed-" + "1" * 32, "code/feed"):
         old(store.root / name)
-    found = leftovers(store, [plan("kept")])
+    found = leftovers(store, refers_to)
     assert {leftover.folder.name: leftover.what for leftover in found} == {
         dropped.key: "finished fake_jobs:count dropped seed 0",
         other_seed.key: "finished fake_jobs:count kept seed 2",
@@ -213,42 +193,22 @@ def test_leftovers_are_what_no_plan_refers_to(store: JobStore) -> None:
         > weights.stat().st_size
     )
     assert all(remove(leftover) for leftover in found)
-    assert leftovers(store, [plan("kept")]) == []
+    assert leftovers(store, refers_to) == []
     assert all(store.finished(job) for job in (kept, kept_too)) and not store.folder(dropped).exists()
-
-
-def test_pairs_of_a_sweep_are_referred_to(store: JobStore) -> None:
-    run([counting("kept")], Cluster(jobs=store.root))
-    sweep = {"row": "kept", "pairs": [{"train": plan("kept"), "evaluate": plan("kept", splits=1)}]}
-    assert leftovers(store, [sweep]) == [] and len(leftovers(store, [plan("other")])) == 1
 
 
 def test_running_job_and_its_training_are_no_leftovers(store: JobStore) -> None:
     training = counting("old")
-    evaluation = Job(
-        "fake_jobs:count", {"iterations": 600, "seed": 0, "trained": training.key}, {"pause": 0.1}
-    )
-    run([training], Cluster(jobs=store.root))
-    (found,) = leftovers(store, [])
-    with start(Cluster(jobs=store.root), evaluation) as process:
+    evaluation = Job(COUNT, Count(600), 0, {"trained": training.key}, where=Pause(0.1))
+    run([training], Machine(jobs=store.root))
+    (found,) = leftovers(store, referring_to())
+    with start(Machine(jobs=store.root), evaluation) as process:
         eventually(lambda: (store.folder(evaluation) / "runs.txt").exists())
-        assert leftovers(store, []) == []
+        assert leftovers(store, referring_to()) == []
         process.kill()
-    assert len(leftovers(store, [])) == 2
-    with start(Cluster(jobs=store.root), counting("old", iterations=600, pause=0.1)) as process:
+    assert len(leftovers(store, referring_to())) == 2
+    with start(Machine(jobs=store.root), counting("old", iterations=600, pause=0.1)) as process:
         running = found._replace(folder=store.folder(counting("old", iterations=600)))
         eventually(lambda: (running.folder / "runs.txt").exists())
         assert not remove(running) and running.folder.exists()
         process.kill()
-
-
-def test_clean_jobs_removes_on_demand_alone(store: JobStore) -> None:
-    run([counting("gone")], Cluster(jobs=store.root))
-    folder = store.folder(counting("gone"))
-    listed = command(store, "clean_jobs")
-    assert listed.returncode == 0, listed.stderr
-    assert "finished fake_jobs:count gone seed 0" in listed.stdout and str(folder) in listed.stdout
-    assert "1 folders" in listed.stdout and "YES=1" in listed.stdout and folder.exists()
-    removed = command(store, "clean_jobs", "--remove")
-    assert "removed 1 folders" in removed.stdout and not folder.exists()
-    assert command(store, "clean_jobs").stdout.endswith("nothing to remove\n")

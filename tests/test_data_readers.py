@@ -1,4 +1,4 @@
-"""Every dataset's official layout: written, found and read again, and each way in which it can be broken."""
+"""Every reader of label maps: what is written in the official layout is found and read, and how it can be broken."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgr.data import DATASETS, dataset, locate
+from sgr.data import reader
 from sgr.data.files import read_image
+from sgr.datasets import Scene, describe, names
 from sgr.errors import UserError
 
 LAYOUT = {
@@ -25,7 +26,7 @@ LAYOUT = {
         "annotations/COCO_train2014_000000000003.mat",
     ),
 }
-COUNTS = {"ade20k": 150, "camvid": 11, "cityscapes": 19, "cocostuff10k": 171}
+WITH_LABEL_MAPS = [name for name in names() if describe(name).label_maps]
 
 
 def picture(number_of_classes, seed=0, size=(24, 30)):
@@ -37,33 +38,32 @@ def picture(number_of_classes, seed=0, size=(24, 30)):
     return np.stack([smooth, 200 - smooth, smooth // 2], axis=-1).astype(np.uint8), label
 
 
-@pytest.fixture(params=DATASETS)
+def write(name, root, split, number, image, label):
+    """One sample in the official layout."""
+    describe(name).generated.write(root, split, number, Scene(image, label, np.zeros_like(label)))
+
+
+@pytest.fixture(params=WITH_LABEL_MAPS)
 def written(request, tmp_path):
-    """(module, root, {(split, number): (image, label)}) of a dataset of three samples a split."""
-    module = dataset(request.param)
-    content = {}
-    for split in module.SPLITS:
+    """(name, root, {(split, number): (image, label)}) of a dataset of three samples a split."""
+    name, content = request.param, {}
+    for split in describe(name).splits:
         for number in (3, 1, 2):
-            content[split, number] = picture(len(module.CLASSES), seed=number)
-            module.write_sample(tmp_path, split, number, *content[split, number])
-    module.write_lists(tmp_path)
-    return module, tmp_path, content
-
-
-def name_of(module):
-    return module.__name__.rsplit(".", 1)[1]
+            content[split, number] = picture(len(describe(name).classes), seed=number)
+            write(name, tmp_path, split, number, *content[split, number])
+    describe(name).generated.finish(tmp_path)
+    return name, tmp_path, content
 
 
 def test_round_trip(written):
-    module, root, content = written
+    name, root, content = written
+    module = reader(name)
     for split in module.SPLITS:
         samples = module.index(root, split)
         assert [sample.id for sample in samples] == sorted(sample.id for sample in samples)
         assert len(samples) == 3
         for sample in samples:
-            number = (
-                int(sample.id.split("_")[1 if name_of(module) in ("camvid", "cityscapes") else 2]) % 500_000
-            )
+            number = int(sample.id.split("_")[1 if name in ("camvid", "cityscapes") else 2]) % 500_000
             image, label = content[split, number]
             assert np.array_equal(module.read_label(sample.label), label)
             found = read_image(sample.image).astype(int)
@@ -71,8 +71,9 @@ def test_round_trip(written):
 
 
 def test_official_names(written):
-    module, root, _ = written
-    image, label = LAYOUT[name_of(module)]
+    name, root, _ = written
+    module = reader(name)
+    image, label = LAYOUT[name]
     last = module.index(root, "train")[-1]
     assert last.image.is_absolute()
     assert (last.image.relative_to(root).as_posix(), last.label.relative_to(root).as_posix()) == (
@@ -81,14 +82,8 @@ def test_official_names(written):
     )
 
 
-def test_classes(written):
-    module, _, _ = written
-    assert len(module.CLASSES) == len(set(module.CLASSES)) == COUNTS[name_of(module)]
-    assert all(name == name.strip() for name in module.CLASSES)
-
-
 def test_missing_folder(written, tmp_path):
-    module, _, _ = written
+    module = reader(written[0])
     with pytest.raises(UserError, match=r"there is no (folder|list file) .*nowhere"):
         module.index(tmp_path / "nowhere", "train")
     with pytest.raises(UserError, match="no split 'trian': use one of train, "):
@@ -97,7 +92,8 @@ def test_missing_folder(written, tmp_path):
 
 @pytest.mark.parametrize("missing", [0, 1])
 def test_missing_partner(written, missing):
-    module, root, _ = written
+    name, root, _ = written
+    module = reader(name)
     sample = module.index(root, "train")[1]
     (sample.image, sample.label)[missing].unlink()
     with pytest.raises(
@@ -107,7 +103,8 @@ def test_missing_partner(written, missing):
 
 
 def test_missing_file(written):
-    module, root, _ = written
+    name, root, _ = written
+    module = reader(name)
     with pytest.raises(UserError, match="there is no file"):
         module.read_label(root / "none.png")
     with pytest.raises(UserError, match="there is no file"):
@@ -116,7 +113,8 @@ def test_missing_file(written):
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8])
 def test_truncated_files(written, share):
-    module, root, _ = written
+    name, root, _ = written
+    module = reader(name)
     sample = module.index(root, "train")[0]
     for path, read in ((sample.image, read_image), (sample.label, module.read_label)):
         whole = path.read_bytes()
@@ -134,20 +132,20 @@ def test_label_outside_the_encoding(tmp_path, name, value):
     path = tmp_path / "label.png"
     Image.fromarray(np.array([[1, value]], dtype=np.uint8)).save(path)
     with pytest.raises(UserError, match=rf"label\.png holds the label {value}, but "):
-        dataset(name).read_label(path)
+        reader(name).read_label(path)
 
 
 def test_label_of_another_mode(tmp_path):
     path = tmp_path / "label.png"
     Image.fromarray(np.zeros((2, 2, 3), dtype=np.uint8)).save(path)
     with pytest.raises(UserError, match="holds RGB pixels, but a label map has one channel"):
-        dataset("camvid").read_label(path)
+        reader("camvid").read_label(path)
 
 
 def test_cityscapes_label_ids(tmp_path):
     path = tmp_path / "label.png"
     Image.fromarray(np.array([[*range(34), 255]], dtype=np.uint8)).save(path)
-    found = dataset("cityscapes").read_label(path)[0]
+    found = reader("cityscapes").read_label(path)[0]
     evaluated = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
     assert found[evaluated].tolist() == list(range(19))
     assert set(np.delete(found, evaluated)) == {255}
@@ -156,13 +154,13 @@ def test_cityscapes_label_ids(tmp_path):
 def test_cocostuff_label_ids(tmp_path):
     from scipy.io import loadmat, savemat
 
-    module, path = dataset("cocostuff10k"), tmp_path / "label.mat"
+    module, path = reader("cocostuff10k"), tmp_path / "label.mat"
     unused = (12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91)
     used = [number for number in range(1, 183) if number not in unused]
     savemat(path, {"S": np.array([[0, *used]], dtype=np.uint16)})
     assert module.read_label(path)[0].tolist() == [255, *range(171)]
     ids = {
-        name: used[module.CLASSES.index(name)]
+        name: used[describe("cocostuff10k").classes.index(name)]
         for name in ("person", "stop sign", "toothbrush", "banner", "wood")
     }
     assert ids == {"person": 1, "stop sign": 13, "toothbrush": 90, "banner": 92, "wood": 182}
@@ -174,7 +172,7 @@ def test_cocostuff_label_ids(tmp_path):
     with pytest.raises(UserError, match="has no variable S"):
         module.read_label(path)
 
-    module.write_sample(tmp_path, "train", 0, *picture(171))
+    write("cocostuff10k", tmp_path, "train", 0, *picture(171))
     written = loadmat(tmp_path / "annotations" / "COCO_train2014_000000000000.mat")
     assert {"S", "names", "captions", "regionMapStuff", "regionLabelsStuff"} <= written.keys()
     regions = written["regionLabelsStuff"].ravel()
@@ -182,10 +180,10 @@ def test_cocostuff_label_ids(tmp_path):
 
 
 def test_cocostuff_lists_an_absent_image(tmp_path):
-    module = dataset("cocostuff10k")
+    module = reader("cocostuff10k")
     for split in module.SPLITS:
-        module.write_sample(tmp_path, split, 0, *picture(171))
-    module.write_lists(tmp_path)
+        write("cocostuff10k", tmp_path, split, 0, *picture(171))
+    describe("cocostuff10k").generated.finish(tmp_path)
     with (tmp_path / "imageLists" / "test.txt").open("a") as file:
         file.write("COCO_train2014_000000999999\n")
     assert len(module.index(tmp_path, "train")) == 1
@@ -194,15 +192,15 @@ def test_cocostuff_lists_an_absent_image(tmp_path):
 
 
 def test_ade20k_root_may_be_the_official_folder(tmp_path):
-    module = dataset("ade20k")
-    module.write_sample(tmp_path, "val", 7, *picture(150))
+    module = reader("ade20k")
+    write("ade20k", tmp_path, "val", 7, *picture(150))
     assert module.index(tmp_path, "val") == module.index(tmp_path / "ADEChallengeData2016", "val")
 
 
 def test_camvid_takes_jpeg_but_not_twice(tmp_path):
-    module = dataset("camvid")
+    module = reader("camvid")
     image, label = picture(11)
-    module.write_sample(tmp_path, "train", 1, image, label)
+    write("camvid", tmp_path, "train", 1, image, label)
     Image.fromarray(image).save(tmp_path / "train" / "0001TP_000001.jpg")
     with pytest.raises(UserError, match="are the same sample"):
         module.index(tmp_path, "train")
@@ -217,10 +215,8 @@ def test_grey_images_become_rgb(tmp_path):
     assert np.array_equal(found[..., 0], found[..., 2])
 
 
-def test_lookup(tmp_path):
-    with pytest.raises(UserError, match="unknown dataset 'os': use one of ade20k, "):
-        dataset("os")
-    with pytest.raises(UserError, match=r"no folder .*camvid for dataset camvid: set SGR_DATA or data in"):
-        locate("camvid", tmp_path)
-    (tmp_path / "camvid").mkdir()
-    assert locate("camvid", tmp_path) == tmp_path / "camvid"
+def test_lookup():
+    for name in ("os", "", "files", "../camvid"):
+        with pytest.raises(UserError, match=f"sgr/data reads no dataset '{name}': use one of") as error:
+            reader(name)
+        assert str(error.value).endswith("use one of ade20k, camvid, cityscapes, coco, cocostuff10k")
