@@ -107,7 +107,15 @@ def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
             found += repo.stage.collect(target)
         else:
             near = get_close_matches(target, by_name, n=3)
-            meant = f"did you mean {' or '.join(near)}?" if near else "name one such as table1 or a row of params.yaml"
+            meant = (
+<<<<<<< HEAD
+                f"did you mean {' or '.join(near)}?"
+=======
+                f"did you mean {', '.join(near)}?"
+>>>>>>> h-cli
+                if near
+                else "name one such as table1 or a row of params.yaml"
+            )
             raise UserError(f"there is no stage, row or dataset {target!r}: {meant}")
     return list(dict.fromkeys(found))
 

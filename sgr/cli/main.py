@@ -48,7 +48,9 @@ def submit(
 @app.command()
 def repro(
     targets: Targets = None,
-    force: Annotated[bool, typer.Option("--force", help="Run the stages even if nothing has changed.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Run the stages even if nothing has changed.")
+    ] = False,
     single: Annotated[bool, typer.Option("--single-item", help="Leave out what the targets need.")] = False,
 ) -> None:
     """Run `dvc repro` on the targets and number its stages."""
@@ -102,12 +104,33 @@ def dry_run(
 
 
 @app.command()
+def adopt(
+    rows: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ROW", show_default=False, help="As in params.yaml, or `sweep`; none means all."
+        ),
+    ] = None,
+) -> None:
+    """Adopt finished trainings whose code was changed without changing their numbers.
+
+    The first iterations are run with the code of today; where every bit agrees with what the training recorded, its
+    result is filed under the new key. The exit status is 1 if one is refused, and then nothing of it has changed.
+    """
+    from sgr.cli.adopt import main
+
+    sys.exit(main(rows or []))
+
+
+@app.command()
 def data_check(
     datasets: Annotated[
         list[str] | None,
         typer.Argument(metavar="DATASET", show_default=False, help="None means those that are there."),
     ] = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Decode every file, not a few of each folder.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Decode every file, not a few of each folder.")
+    ] = False,
 ) -> None:
     """Tell what the folders of the real datasets lack.
 
@@ -127,18 +150,6 @@ def pipeline() -> None:
     from sgr.cli.pipeline import main
 
     main()
-
-
-@app.command()
-def adopt(rows: Annotated[list[str], typer.Argument(metavar="ROW")]) -> None:
-    """Keep results that a refactoring made stale, after a proof.
-
-    The first iterations of each training are run with the code of today; where every bit agrees, the finished result
-    stands under its new key, and where one differs all stays as it was.
-    """
-    from sgr.cli.adopt import main
-
-    main(rows)
 
 
 def main() -> None:
