@@ -1,4 +1,4 @@
-"""List job folders that nothing refers to. `python -m sgr.cli.clean_jobs [--remove]`."""
+"""`sgr clean-jobs`: the job folders that nothing refers to."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from stages.common import run
+from sgr.cli.console import relative, table
+from sgr.files import read_json
+from sgr.jobs.inspect import leftovers
+from sgr.jobs.job import Job, canonical, plain
+from sgr.jobs.readable import duration, size
+from sgr.kinds import EVALUATE, KINDS, TRAIN
+from sgr.machine import settings
 
 
-def main(remove: bool) -> None:
-    """Print what no plan entry of any profile refers to, with size and age; with --remove, remove it."""
-    from sgr.cli.console import relative, table
-    from sgr.jobs.cluster import settings
-    from sgr.jobs.inspect.leftovers import leftovers
-    from sgr.jobs.inspect.leftovers import remove as remove_leftover
-    from sgr.jobs.run.durations import duration, size
-    from sgr.jobs.store import JobStore
-
-    store = JobStore(settings().jobs)
-    found = leftovers(store, plans())
+def main(remove: bool = False) -> None:
+    """Print what no plan entry of any profile refers to, with size and age; remove it if asked."""
+    store, wanted = settings().store, {identity for entry in entries() for identity in identities(*entry)}
+    found = leftovers.leftovers(store, lambda job: _identity(job) in wanted)
     if not found:
         print(f"{relative(store.root)}: nothing to remove")
         return
@@ -29,21 +28,39 @@ def main(remove: bool) -> None:
         total = size(sum(old.bytes for old in found))
         print(f"{len(found)} folders, {total}, that no plan refers to; make clean-jobs YES=1 removes them")
         return
-    gone = [old for old in found if remove_leftover(old)]
+    gone = [old for old in found if leftovers.remove(old)]
     print(f"removed {len(gone)} folders, {size(sum(old.bytes for old in gone))}")
 
 
-def plans() -> Iterator[dict[str, Any]]:
-    """Every plan entry of every profile: as params.yaml and the code are now, and as the stage plan last left it."""
-    from sgr.files import read_json
-    from sgr.plan.entries import entries
+def entries() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Stage and JSON of each plan entry of every profile: as it would be made now, and as `plan` last left it."""
+    from sgr.plan.entries import entries as made_now
     from sgr.plan.params import load
 
     params = load(Path("params.yaml"))
     for profile in params.profiles:
-        yield from entries(params.model_copy(update={"profile": profile}), Path.cwd()).values()
-    yield from (read_json(path) for path in Path("work").glob("*/plan/*/*.json"))
+        of_profile = params.model_copy(update={"profile": profile})
+        for name, entry in made_now(of_profile, Path.cwd()).items():
+            yield name.partition("/")[0], plain(entry)
+    for path in Path("work").glob("*/plan/*/*.json"):
+        yield path.parent.name, read_json(path)
 
 
-if __name__ == "__main__":
-    run(main, "--remove")
+def identities(stage: str, entry: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """What tells the jobs of a plan entry from others: all of their content but the inputs, which need data."""
+    asked = entry["settings"]
+    if stage == "sweep":
+        of_each = [
+            (kind.name, pair[kind.name], asked[f"{kind.name}_code"])
+            for pair in asked["pairs"]
+            for kind in (TRAIN, EVALUATE)
+        ]
+    else:
+        of_each = [(stage, asked, entry["code"])] if stage in KINDS else []
+    for kind, of_job, code in of_each:
+        for seed in entry["seeds"] or [0]:
+            yield kind, canonical(of_job), canonical(code), seed
+
+
+def _identity(job: Job) -> tuple[Any, ...]:
+    return job.kind.name, canonical(job.settings), canonical(job.code), job.seed
