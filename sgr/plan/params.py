@@ -305,8 +305,8 @@ class Sweep(Section):
 class Row(Section):
     """A row of a table.
 
-    `prototypes` puts ProtoSeg's classifier in the place of the linear one. `instances`: the row's tokens are compared with
-    the instances of MS-COCO too.
+    `prototypes` puts ProtoSeg's classifier in the place of the linear one. `instances`: the row's tokens are compared
+    with the instances of MS-COCO too.
     """
 
     dataset: str
