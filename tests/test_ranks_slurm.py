@@ -21,6 +21,7 @@ from sgr.jobs.provenance import launched
 from sgr.jobs.slurm import submit
 from sgr.jobs.slurm.sbatch import SRUN, Work
 from sgr.jobs.store import JobStore, is_finished
+from sgr.kinds import TRAIN
 from sgr.machine import Machine
 from sgr.project import PROJECT
 from tests import local_ranks, tiny_row
