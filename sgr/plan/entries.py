@@ -52,9 +52,6 @@ SGR_ARGUMENTS = (
     *("xy_embedding", "centroid_embedding", "token_normalization", "concept_prior"),
 )
 
-# Datasets whose instances are at hand, to compare components with.
-WITH_INSTANCES = ("cityscapes",)
-
 # What the overhead is measured with: few classes, so that the loss at image size does not hide the networks.
 OVERHEAD_DATASET = "cityscapes"
 
@@ -106,7 +103,7 @@ def entries(params: Params, root: Path) -> dict[str, Entry]:
             split=dataset.train,
             **params.components.model_dump(mode="json"),
         )
-        if name in WITH_INSTANCES:
+        if name in params.component_statistics.datasets:
             found[f"component_statistics/{name}"] = entry(
                 "component_statistics",
                 [module],

@@ -299,6 +299,12 @@ class Sweep(Section):
         return f"{self.dataset}-fcn-sgr"
 
 
+class ComponentStatistics(Section):
+    """The datasets whose components are compared with their instances."""
+
+    datasets: tuple[str, ...]
+
+
 class Row(Section):
     """`prototypes` puts ProtoSeg's classifier in the place of the linear one; `instances`: the row's tokens are compared
     with the instances of MS-COCO too.
@@ -343,6 +349,7 @@ class Params(Section):
     augmentation: Augmentation
     protoseg: ProtoSeg
     sweep: Sweep
+    component_statistics: ComponentStatistics
     detection: Detection
     datasets: dict[str, Dataset]
     profiles: dict[str, Profile]
@@ -358,6 +365,8 @@ class Params(Section):
                 raise ValueError(f"row {name}: dataset {row.dataset!r} is none of {', '.join(self.datasets)}")
         if self.sweep.row not in self.rows:
             raise ValueError(f"sweep.dataset: {self.sweep.dataset!r}: there is no row {self.sweep.row}")
+        for name in set(self.component_statistics.datasets) - set(self.datasets):
+            raise ValueError(f"component_statistics.datasets: {name!r} is none of {', '.join(self.datasets)}")
         for profile_name, profile in self.profiles.items():
             for name in set(profile.datasets) - set(self.datasets):
                 raise ValueError(
