@@ -23,8 +23,8 @@ test: $(STAMP) ## unit tests, and stages of every kind in a scratch copy
 lint: $(STAMP) ## ruff (lint and format) and mypy
 	@ruff check . && ruff format --check . && mypy
 
-bench: $(STAMP) ## speed and memory of the component, its loss, extraction, training and start-up, side by side
-	@python -m bench.bench
+bench: $(STAMP) ## speed and memory of the unit, its loss, extraction, training and start-up, side by side
+	@python -m bench.speed
 
 jobs: $(STAMP) ## the jobs of this repository and how they stand; ALL=1 lists the finished ones too
 	@python -m sgr.cli.jobs $(if $(ALL),--all)

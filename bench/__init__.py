@@ -1,1 +1,1 @@
-"""Benchmarks and studies: commands, not tests."""
+"""What measures: speed, scale, and how well a detector learns. `python -m bench.<name>` runs one."""

@@ -16,9 +16,8 @@ def connected_components(
 ) -> Any:
     """8-connected components of every class of a label map, the largest first.
 
-    Each class is opened by a square of `opening` pixels (0 or 1: not at all; outside the image counts as
-    another class), split into components, and components below `min_share` of the image's largest are
-    dropped.
+    Each class is opened by a square of `opening` pixels (0 or 1: not at all; outside the image counts as another
+    class), split into components, and components below `min_share` of the image's largest are dropped.
 
     Args:
         labels: (H, W) or (B, H, W) class ids >= 0, a numpy array or a torch tensor of any integer type.
@@ -27,9 +26,8 @@ def connected_components(
         min_share: smallest area kept, as a share of the largest component's, in [0, 1].
 
     Returns:
-        Same shape: 0 where there is no component, else 1..C by descending area within the image, ties in the
-        raster order of their first pixels. numpy int32 for an array; torch int64 on the same device for a
-        tensor.
+        Same shape: 0 where there is no component, else 1..C by descending area within the image, ties in the raster
+        order of their first pixels. numpy int32 for an array; torch int64 on the same device for a tensor.
 
     Raises:
         UserError: `opening` is negative, or `min_share` is not in [0, 1].
@@ -56,8 +54,7 @@ def _components(
     foreground = labels != ignore_index
     if opening > 1:
         foreground &= _opened(labels, opening)
-    # 0 is the background of the labelling, so that classes start at 1; uint8 wraps only where it is masked
-    # anyway.
+    # 0 is the background of the labelling, so that classes start at 1; uint8 wraps only where it is masked anyway.
     narrow = labels.dtype == np.uint8 and ignore_index == 255
     classes = (labels + 1 if narrow else labels.astype(np.int64) + 1) * foreground
     if labels.ndim == 2:

@@ -77,9 +77,8 @@ class ConceptLoss(nn.Module):
             cost = matching_cost(logits.detach(), masks, self.rho, self.focal_alpha, self.focal_gamma)
             matched = match_concepts(cost, self.L, counts)  # (B, K)
             slots = torch.arange(masks.shape[1], device=matched.device)
-            member = (matched.unsqueeze(1) == slots[:, None]).to(
-                dtype
-            )  # (B, C, K): concept k is in component j
+            # (B, C, K): concept k is in component j
+            member = (matched.unsqueeze(1) == slots[:, None]).to(dtype)
             real = (slots < counts.unsqueeze(1)).to(dtype)  # (B, C): padding is not
             number = ranks.divisor(real.sum())
             union, off = self._union(logits, member)

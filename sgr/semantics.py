@@ -85,9 +85,8 @@ def mask_shares(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Share of each cell's pixels in each mask: (1, N, M) float64; masks (M, H, W) bool."""
     H, W = masks.shape[1:]
     cell, cells = cell_of_pixel((H, W), size, masks.device), size[0] * size[1]
-    counts = [
-        torch.bincount(cell[mask], minlength=cells) for mask in masks
-    ]  # one at a time: M x H x W may be large
+    # one at a time: M x H x W may be large
+    counts = [torch.bincount(cell[mask], minlength=cells) for mask in masks]
     pixels = torch.bincount(cell.flatten(), minlength=cells).double().clamp_min(1)
     inside = torch.stack(counts, 1) if counts else torch.zeros(cells, 0, device=masks.device)
     return (inside / pixels[:, None])[None].double()

@@ -120,9 +120,7 @@ class SGR(nn.Module):
 
         # The convolution after the re-projection is linear, and K tokens are cheaper to expand than N cells.
         expanded = tokens @ self.expand.weight.flatten(1).T  # (B, K, C)
-        features = torch.baddbmm(
-            X, expanded.transpose(1, 2), P
-        )  # (B, C, N): re-projected and added in one pass
+        features = torch.baddbmm(X, expanded.transpose(1, 2), P)  # (B, C, N): mapped back, added in one pass
         return SGROutput(features.view_as(x), logits, tokens)
 
     def _positions(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from stages.common import data_folder, manifest_path, plan_entry, run
+from stages.common import run
 
 
 def main(profile: str, dataset: str) -> None:
     """Write results/<profile>/component_statistics_<dataset>.md and .csv, and figures/components_<dataset>.png."""
-    from sgr.data import dataset as dataset_module
-    from sgr.evaluation.component_statistics import measure, thing_classes
+    import numpy as np
+
+    from sgr.datasets import describe
+    from sgr.evaluation.component_statistics import measure
     from sgr.files import read_json
+    from sgr.plan import inputs
+    from sgr.plan.entry import read
+    from sgr.plan.stage_settings import StatisticsSettings
     from sgr.report.component_statistics import write
 
-    plan = plan_entry(profile, "component_statistics", dataset)
-    manifest = manifest_path(profile, dataset)
-    archive = Path("work", profile, "components", f"{dataset}.zip")
-    statistics = measure(data_folder(plan, manifest), read_json(manifest), plan["split"], archive)
+    entry = read(StatisticsSettings, profile, "component_statistics", dataset)
+    components, about = entry.settings.components, describe(dataset)
+    things = np.array([name in about.things for name in about.classes])
+    statistics = measure(
+        inputs.data_folder(profile, dataset, entry.generated),
+        read_json(inputs.manifest(profile, dataset)),
+        components.split,
+        inputs.components(profile, dataset),
+        things,
+    )
     write(
         statistics,
         profile=profile,
         dataset=dataset,
-        split=plan["split"],
-        classes=dataset_module(dataset).CLASSES,
-        things=thing_classes(dataset),
-        L=plan["L"],
-        opening=plan["opening"],
-        min_share=plan["min_share"],
+        split=components.split,
+        classes=about.classes,
+        things=things,
+        L=entry.settings.L,
+        opening=components.opening,
+        min_share=components.min_share,
     )
 
 

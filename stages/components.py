@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from stages.common import data_folder, manifest_path, plan_entry, run
+from stages.common import run
 
 
 def main(profile: str, dataset: str) -> None:
     """Write work/<profile>/components/<dataset>.zip."""
     from sgr.data.component_extraction import extract
     from sgr.files import read_json
+    from sgr.plan import inputs
+    from sgr.plan.entry import read
+    from sgr.plan.stage_settings import ComponentSettings
 
-    plan = plan_entry(profile, "components", dataset)
-    manifest = manifest_path(profile, dataset)
+    entry = read(ComponentSettings, profile, "components", dataset)
     extract(
-        data_folder(plan, manifest),
-        read_json(manifest),
-        plan["split"],
-        Path("work", profile, "components", f"{dataset}.zip"),
-        opening=plan["opening"],
-        min_share=plan["min_share"],
+        inputs.data_folder(profile, dataset, entry.generated),
+        read_json(inputs.manifest(profile, dataset)),
+        entry.settings.split,
+        inputs.components(profile, dataset),
+        opening=entry.settings.opening,
+        min_share=entry.settings.min_share,
     )
 
 

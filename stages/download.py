@@ -5,30 +5,42 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from stages.common import generated_folder, own_folder, plan_entry, run
+from stages.common import run
+
+if TYPE_CHECKING:
+    from sgr.plan.stage_settings import GeneratedImages
 
 
 def main(profile: str, dataset: str) -> None:
     """Generate the dataset, or verify the user's or download the official one; its manifest to work/<profile>/data/."""
-    plan = plan_entry(profile, "download", dataset)
+    from sgr.plan.entry import read
+    from sgr.plan.stage_settings import DownloadSettings
+
+    settings = read(DownloadSettings, profile, "download", dataset).settings
     manifest = Path("work", profile, "data", f"{dataset}.json")
-    (_download if plan["data"] == "folder" else _generate)(plan, manifest)
+    if settings.generated:
+        generate(dataset, settings.generated, manifest)
+    else:
+        download(dataset, manifest)
 
 
-def _download(plan: dict[str, Any], manifest: Path) -> None:
-    from sgr.data.manifest import make
+def download(dataset: str, manifest: Path) -> None:
+    """Bring a real dataset into its folder, if it is not there, and write its manifest."""
+    from sgr.datasets import describe
     from sgr.download.check import count
+    from sgr.download.manifest import make
     from sgr.download.present import make_present
     from sgr.files import write_json
-    from sgr.jobs.cluster import main_root, settings
+    from sgr.jobs.cluster import main_root
+    from sgr.machine import settings
+    from sgr.plan.inputs import own_folder
 
-    dataset = plan["dataset"]
-    folder, cluster = own_folder(dataset), settings()
-    if cluster.data_folder(dataset) is None:
+    folder, machine = own_folder(dataset), settings()
+    if machine.data_folder(dataset) is None:
         (main_root() / "data").mkdir(exist_ok=True)
-    make_present(dataset, folder, cluster.mirror)
+    make_present(dataset, describe(dataset).archives, folder, machine.mirror)
     # a part of a dataset may be all that somebody wants; the manifest fixes which
     problems = count(dataset, folder).problems
     for problem in problems[:6]:
@@ -38,24 +50,22 @@ def _download(plan: dict[str, Any], manifest: Path) -> None:
     write_json(manifest, make(folder, dataset))
 
 
-def _generate(plan: dict[str, Any], manifest: Path) -> None:
-    from sgr.data.manifest import make
+def generate(dataset: str, images: GeneratedImages, manifest: Path) -> None:
+    """Write a generated dataset into a folder of its own, and its manifest."""
+    from sgr.download.manifest import make
     from sgr.files import write_json
     from sgr.generated.generate import generate
     from sgr.jobs.cluster import main_root
     from sgr.jobs.locks import locked
+    from sgr.plan.inputs import generated_folder
 
-    dataset, settings = plan["dataset"], plan["generated"]
     parent = main_root() / "data" / "generated"
     aside = parent / f".{dataset}"
-    counts = {
-        split: settings["images"]["train" if split == plan["train"] else "test"] for split in plan["splits"]
-    }
     with locked(parent.parent, f".{dataset}.lock"):
         # what a killed run has left
         shutil.rmtree(aside, ignore_errors=True)
         try:
-            generate(dataset, aside / dataset, counts, tuple(settings["size"]), settings["seed"])
+            generate(dataset, aside / dataset, dict(images.images), images.size, images.seed)
             write_json(manifest, make(aside / dataset, dataset))
             folder = generated_folder(main_root(), dataset, manifest)
             if not folder.exists():

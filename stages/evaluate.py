@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from stages.common import finish, plan_entry, row_jobs, run, take
+from stages.common import run, run_and_take, write_result
 
 
 def main(profile: str, row: str) -> None:
     """Write results/<profile>/<dataset>/<row>.json, one entry a seed."""
-    from sgr.files import read_json, write_json
-
-    plan = plan_entry(profile, "evaluate", row)
-    jobs = row_jobs("evaluate", profile, row)
-    finish(jobs.values())
-
-    folder = Path("work", profile, "evaluate", row)
-    provenance = take(jobs, ["metrics.json"], lambda seed: folder / str(seed))
-    seeds = {str(seed): read_json(folder / str(seed) / "metrics.json") for seed in jobs}
-    about = {"row": row, "dataset": plan["dataset"], "backbone": plan["network"]["backbone"]}
-    write_json(Path("results", profile, plan["dataset"], f"{row}.json"), {**about, "seeds": seeds})
-    write_json(Path("results", "provenance", profile, f"{row}.evaluate.json"), provenance)
+    entry, _, folder = run_and_take("evaluate", profile, row)
+    write_result(profile, entry, folder, "metrics.json")
 
 
 if __name__ == "__main__":

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from stages.common import finish, plan_entry, run, take
-
-if TYPE_CHECKING:
-    from sgr.jobs.store import Job
-
-
-def jobs_of(profile: str) -> dict[int, Job]:
-    """The one job that measures all networks, as if of a seed 0."""
-    from sgr.jobs.store import Job
-
-    return {0: Job("overhead", {"plan": plan_entry(profile, "overhead", "all")})}
+from stages.common import finish, run, take
 
 
 def main(profile: str) -> None:
     """Write results/overhead/<profile>.md and .csv: times are measured, so they stand apart from the other tables."""
     from sgr.files import read_json, write_json
+    from sgr.plan.jobs import jobs_of
     from sgr.report.overhead import write
 
-    jobs = jobs_of(profile)
+    jobs = jobs_of("overhead", profile, "all")
     finish(jobs.values())
     folder = Path("work", profile, "overhead")
-    provenance = take(jobs, ["overhead.json"], lambda seed: folder)
+    provenance = take(jobs, lambda seed: folder)
     write(read_json(folder / "overhead.json"), profile)
     write_json(Path("results", "provenance", profile, "overhead.json"), provenance["0"])
 

@@ -10,16 +10,16 @@ from stages.common import run
 
 def main() -> None:
     """Write work/<profile>/plan/<stage>/<key>.json for every stage of every row, dataset and backbone."""
-    from sgr.files import write_json
     from sgr.plan.entries import entries
+    from sgr.plan.entry import write
     from sgr.plan.params import load
 
     params = load(Path("params.yaml"))
     found = entries(params, Path.cwd())
-    folder = Path("work", params.profile, "plan")
-    shutil.rmtree(folder, ignore_errors=True)
-    for key, entry in found.items():
-        write_json(folder / f"{key}.json", entry)
+    shutil.rmtree(Path("work", params.profile, "plan"), ignore_errors=True)
+    for name, entry in found.items():
+        stage, _, key = name.partition("/")
+        write(entry, params.profile, stage, key)
     print(f"profile {params.profile}: {len(params.rows)} rows on {len(params.datasets)} datasets")
 
 

@@ -6,7 +6,7 @@ from stages.common import run
 
 
 def main(profile: str, table: str) -> None:
-    """Write results/<profile>/<table>.md and .csv."""
+    """Write results/<profile>/<table>.md and .csv, and summary/<table>.json."""
     from sgr.report.tables import write_table
 
     write_table(profile, table)

@@ -4,40 +4,24 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from stages.common import finish, plan_entry, run, take, training_inputs, training_jobs
-
-if TYPE_CHECKING:
-    from sgr.jobs.store import Job
+from stages.common import run, run_and_take
 
 
-def jobs_of(profile: str, row: str) -> dict[int, Job]:
-    """The training jobs of a row, by seed."""
-    plan = plan_entry(profile, "train", row)
-    return training_jobs(plan, *training_inputs(profile, plan))
-
-
-def main(profile: str, row: str) -> None:
+def main(profile: str, row: str, kind: str = "train") -> None:
     """Write work/<profile>/train/<row>/<seed>/ and results/<profile>/curves/<dataset>/<row>.csv."""
     from sgr.files import write_bytes, write_json
+    from sgr.plan.jobs import stored
 
-    plan = plan_entry(profile, "train", row)
-    jobs = jobs_of(profile, row)
-    finish(jobs.values())
-
-    folder = Path("work", profile, "train", row)
-    provenance = take(jobs, ["model.safetensors", "curve.csv"], lambda seed: folder / str(seed))
-    for seed, job in jobs.items():
-        write_json(folder / str(seed) / "job.json", {"key": job.key})
-    write_bytes(
-        Path("results", profile, "curves", plan["dataset"], f"{row}.csv"),
-        join_curves(folder, plan["seeds"]).encode(),
-    )
-    write_json(Path("results", "provenance", profile, f"{row}.train.json"), provenance)
+    entry, jobs, folder = run_and_take(kind, profile, row)
+    for seed, trained in stored(jobs).items():
+        write_json(folder / str(seed) / "job.json", {"identity": trained.identity})
+    curves = join_curves(folder, entry.seeds).encode()
+    write_bytes(Path("results", profile, "curves", entry.results, f"{row}.csv"), curves)
 
 
-def join_curves(folder: Path, seeds: list[int]) -> str:
+def join_curves(folder: Path, seeds: tuple[int, ...]) -> str:
     """The curves of all seeds as one CSV with a first column `seed`."""
     rows: list[list[Any]] = []
     for seed in seeds:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common import plan_entry, run
+from stages.common import run
 
 
 def main(profile: str, backbone: str) -> None:
@@ -13,15 +13,17 @@ def main(profile: str, backbone: str) -> None:
     `backbone` is the paper's; a profile may put a smaller one in its place.
     """
     from sgr.files import sha256_file, write_json
-    from sgr.jobs.cluster import settings
+    from sgr.machine import settings
     from sgr.models.weights import convert, find
+    from sgr.plan.entry import read
+    from sgr.plan.stage_settings import WeightsSettings
 
-    plan = plan_entry(profile, "weights", backbone)
+    wanted = read(WeightsSettings, profile, "weights", backbone).settings
     folder = Path("work", profile, "weights", backbone)
-    record = {"backbone": plan["backbone"], "pretrained": plan["pretrained"]}
-    if plan["pretrained"]:
-        source = find(plan["backbone"], settings().weights)
-        convert(plan["backbone"], source, folder / "weights.safetensors")
+    record: dict[str, object] = {"backbone": wanted.name, "pretrained": wanted.pretrained}
+    if wanted.pretrained:
+        source = find(wanted.name, wanted.weights, settings().weights)
+        convert(wanted.backbone, source, folder / "weights.safetensors")
         record |= {"file": source.name, "sha256": sha256_file(source)}
     write_json(folder / "weights.json", record)
 

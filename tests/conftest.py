@@ -47,6 +47,17 @@ def one_node() -> Iterator[None]:
 
 
 @pytest.fixture
+def deterministic() -> Iterator[None]:
+    """As training on a CPU: an operation that is not deterministic raises."""
+    import torch
+
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    yield
+    torch.use_deterministic_algorithms(before)
+
+
+@pytest.fixture
 def importable(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let jobs of any process find the functions of tests/fake_jobs.py."""
     monkeypatch.syspath_prepend(str(TESTS))

@@ -5,22 +5,19 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 from sgr import ranks
 
 
-def fail(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+def fail(settings: None, where: None, seed: None, folder: Path) -> None:
     """The second rank raises an error while the first waits for it."""
     if ranks.rank() == 1:
         raise ZeroDivisionError("of rank 1")
     ranks.barrier()
-    return []
 
 
-def die(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+def die(settings: None, where: None, seed: None, folder: Path) -> None:
     """The second rank is killed while the first waits for it."""
     if ranks.rank() == 1:
         os.kill(os.getpid(), signal.SIGKILL)
     ranks.barrier()
-    return []

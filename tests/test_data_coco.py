@@ -14,13 +14,16 @@ import pytest
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from sgr.data import coco, files, json_stream, manifest
-from sgr.data.files import write_image
+from sgr.data import coco, json_stream, manifest
+from sgr.datasets import describe
+from sgr.download.manifest import make
 from sgr.errors import UserError
-from sgr.generated import generate
+from sgr.generated import generate, painter
+from sgr.generated.writing import write_image
 from tests.scratch import copy_checkout, files_under, stage, write_parameters
 
 SIZE = (40, 52)
+CLASSES = describe("coco").classes
 PERSON, DOG, TOOTHBRUSH = 1, 18, 90
 Content = dict[str, Any]
 
@@ -149,14 +152,14 @@ def test_workers_may_share_it(root: Path) -> None:
 
 
 def test_classes() -> None:
-    assert len(coco.CLASSES) == len(set(coco.CLASSES)) == len(coco.CATEGORY_IDS) == 80
-    assert (coco.CLASSES[0], coco.CATEGORY_IDS[0], coco.CLASSES[-1], coco.CATEGORY_IDS[-1]) == (
+    assert len(CLASSES) == len(set(CLASSES)) == len(coco.CATEGORY_IDS) == 80
+    assert (CLASSES[0], coco.CATEGORY_IDS[0], CLASSES[-1], coco.CATEGORY_IDS[-1]) == (
         "person",
         1,
         "toothbrush",
         90,
     )
-    assert coco.CATEGORY_IDS[coco.CLASSES.index("dog")] == 18
+    assert coco.CATEGORY_IDS[CLASSES.index("dog")] == 18
 
 
 def broken(change: Callable[[Content], Any]) -> Content:
@@ -213,7 +216,7 @@ def test_broken_annotations(fault: str, root: Path) -> None:
     path = root / "annotations" / "instances_val2017.json"
     path.write_text(json.dumps(broken(change)))
     with pytest.raises(UserError, match=f"{path}.*{words}"):
-        manifest.make(root, "coco")
+        make(root, "coco")
 
 
 def test_broken_files(root: Path) -> None:
@@ -222,29 +225,29 @@ def test_broken_files(root: Path) -> None:
     for text in (whole[:-1], whole[: len(whole) // 2], whole[:-1] + ",", "", "[]", whole.replace(":", "", 1)):
         path.write_text(text)
         with pytest.raises(UserError, match=r"instances_val2017\.json is truncated or is not an object"):
-            manifest.make(root, "coco")
+            make(root, "coco")
     path.unlink()
     with pytest.raises(UserError, match=r"cannot read .*instances_val2017\.json: No such file"):
-        manifest.make(root, "coco")
+        make(root, "coco")
     path.write_text(whole)
     image = root / "val2017" / "000000000005.jpg"
     data = image.read_bytes()
     image.write_bytes(data[: len(data) // 2])
     with pytest.raises(UserError, match=r"000000000005\.jpg is truncated"):
-        manifest.make(root, "coco")
+        make(root, "coco")
     write_image(image, np.zeros((52, 40, 3), np.uint8))
     with pytest.raises(UserError, match=r"000000000005\.jpg has 40x52 pixels, but .*json says 52x40"):
-        manifest.make(root, "coco")
+        make(root, "coco")
     image.unlink()
     with pytest.raises(UserError, match=r"json lists image 5, but there is no .*val2017/000000000005\.jpg"):
-        manifest.make(root, "coco")
+        make(root, "coco")
     with pytest.raises(UserError, match="MS-COCO has no split 'val'"):
         coco.Annotations(root, "val")
 
 
 def test_manifest(root: Path) -> None:
-    made = manifest.make(root, "coco")
-    assert json.loads(json.dumps(made)) == made == manifest.make(root, "coco")
+    made = make(root, "coco")
+    assert json.loads(json.dumps(made)) == made == make(root, "coco")
     assert [entry["id"] for entry in made["splits"]["val2017"]] == ["3", "5", "7"]
     assert made["splits"]["train2017"][0]["image"] == "train2017/000000000003.jpg"
     manifest.check(root, made)
@@ -285,12 +288,12 @@ def test_generated_masks_are_the_drawn_ones(generated: Path) -> None:
     found = coco.Annotations(generated, "train2017")
     seen, drawn_things = 0, 0
     for number, image in enumerate(found.images):
-        _, label, drawn = generate.draw_instances("coco", (112, 144), 0, "train2017", number)
+        _, label, drawn = generate.draw("coco", (112, 144), 0, "train2017", number)
         assert (image.height, image.width) == drawn.shape
         for instance in found.instances(image.id):
             mask = instance.mask(image.height, image.width)
             value = np.bincount(drawn[mask]).argmax()
-            assert value > 0 and instance.crowd == (value >= files.FIRST_GROUP)
+            assert value > 0 and instance.crowd == (value >= painter.FIRST_GROUP)
             assert (label[drawn == value] == instance.category).all()
             x, y, width, height = instance.box
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -318,7 +321,7 @@ def test_generated_holds_every_kind_of_annotation(generated: Path) -> None:
     bounds = [0, 32**2, 96**2, np.inf]
     sizes, _ = np.histogram([instance.area for instance in single], bounds)
     assert (sizes > 0).all(), sizes
-    assert {coco.CLASSES[instance.category] for instance in instances} == {"person", "car", "boat"}
+    assert {CLASSES[instance.category] for instance in instances} == {"person", "car", "boat"}
     assert len({instance.id for instance in instances}) == len(instances)
 
 
@@ -326,7 +329,7 @@ def test_an_interrupted_generation_leaves_nothing(tmp_path: Path, monkeypatch: p
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(coco, "write_lists", stop)
+    monkeypatch.setattr("sgr.generated.generate.write_json", stop)
     with pytest.raises(KeyboardInterrupt):
         generate.generate("coco", tmp_path / "coco", {"val2017": 2}, (64, 64), seed=0)
     assert list(tmp_path.iterdir()) == []

@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sgr.data import component_archive as archive
-from sgr.data import dataset, manifest
+from sgr.data import manifest, reader
+from sgr.data.component_archive import ComponentArchive
 from sgr.data.component_extraction import extract
 from sgr.data.files import read_image
 from sgr.data.samples import EvaluationSamples, TrainingSamples
+from sgr.download.manifest import make
 from sgr.errors import UserError
 from sgr.generated.generate import generate
 
@@ -19,18 +20,18 @@ from sgr.generated.generate import generate
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     root = tmp_path_factory.mktemp("data")
-    module = dataset("ade20k")
+    module = reader("ade20k")
     generate("ade20k", root / "ade20k", {"train": 5, "val": 2}, (48, 56), seed=0)
-    made = manifest.make(root / "ade20k", "ade20k")
+    made = make(root / "ade20k", "ade20k")
     extract(root / "ade20k", made, "train", root / "components.zip")
     return module, manifest.samples(root / "ade20k", made, "train"), root / "components.zip"
 
 
 def training(data, seed=0, length=23, components=True, **arguments):
     module, samples, path = data
-    reader = archive.ComponentArchive(path) if components else None
+    archive = ComponentArchive(path) if components else None
     return TrainingSamples(
-        samples, module.read_label, reader, length=length, seed=seed, crop=(32, 40), jitter=0.5, **arguments
+        samples, module.read_label, archive, length=length, seed=seed, crop=(32, 40), jitter=0.5, **arguments
     )
 
 
@@ -103,6 +104,6 @@ def test_mistakes(data):
     with pytest.raises(UserError, match="have different sizes"):
         [EvaluationSamples(crossed, module.read_label)[i] for i in range(4)]
     renamed = [sample._replace(id="absent") for sample in samples]
-    reader = archive.ComponentArchive(path)
+    components = ComponentArchive(path)
     with pytest.raises(UserError, match="no components of absent"):
-        TrainingSamples(renamed, module.read_label, reader, length=1, seed=0, crop=(8, 8))[0]
+        TrainingSamples(renamed, module.read_label, components, length=1, seed=0, crop=(8, 8))[0]

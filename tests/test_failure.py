@@ -10,13 +10,14 @@ import pytest
 
 from sgr.files import read_json
 from sgr.jobs.failure import Ending, ended_in_slurm, failure
-from sgr.jobs.store import Job, JobStore
+from sgr.jobs.job import Job, Kind
+from sgr.jobs.store import JobStore
 from sgr.jobs.worker import record
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    job = Job("train", {"plan": {"row": "camvid-fcn"}, "seed": 3})
+    job = Job(Kind("train", "fake_jobs:count", ()), {}, 3, row="camvid-fcn")
     return JobStore(tmp_path).prepare(job, {"executor": "slurm"})
 
 

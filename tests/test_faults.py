@@ -21,10 +21,10 @@ import pytest
 import yaml
 
 from sgr.files import read_json, write_json
-from sgr.jobs.cluster import Cluster
 from sgr.jobs.run.executors import run
-from sgr.jobs.store import JobStore
-from tests.fake_stage import NAMES, job_of
+from sgr.machine import Machine
+from tests.fake_jobs import COUNTED
+from tests.fake_stage import job_of
 from tests.scratch import ROOT, environment, files_under
 
 UP = ROOT / "tests" / "slurm" / "up.sh"
@@ -55,7 +55,7 @@ class Lab:
         (root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
         stages = {}
         for number, row in enumerate(rows):
-            write_json(root / f"{row}.json", {"iterations": ITERATIONS, "seed": number})
+            write_json(root / f"{row}.json", {"settings": {"iterations": ITERATIONS}, "seed": number})
             stages[row] = {
                 "cmd": f"python -m tests.fake_stage {row}",
                 "deps": [f"{row}.json"],
@@ -362,7 +362,7 @@ def stale_id(lab: Lab) -> Seen:
 
 def foreign_result(lab: Lab) -> Seen:
     """the job folder holds the result of another content key"""
-    (other,) = run([job_of(lab.root, "other")], Cluster(jobs=lab.root / "jobs"))
+    (other,) = run([job_of(lab.root, "other")], Machine(jobs=lab.root / "jobs"))
     shutil.copytree(other, lab.folder)
     seen = lab.end(lab.start())
     assert not (lab.root / "out" / "row").exists()
@@ -440,8 +440,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Files of the stage's output as a run in this process makes them."""
     root = tmp_path_factory.mktemp("undisturbed")
     job = Lab(root / "lab").job
-    run([job], Cluster(jobs=root / "jobs"))
-    JobStore(root / "jobs").take(job, NAMES, root / "out")
+    run([job], Machine(jobs=root / "jobs"))
+    Machine(jobs=root / "jobs").store.take(job, COUNTED, root / "out")
     return files_under(root / "out")
 
 

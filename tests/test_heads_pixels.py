@@ -16,10 +16,10 @@ from transformers import (
     UperNetForSemanticSegmentation,
 )
 
-from bench.overfit import miou_by_heart
 from sgr.data.files import IGNORE
 from sgr.models.network import Network, weighted_sum
 from sgr.training.segmentation import build_with_loss
+from tests.overfit import miou_by_heart
 
 FAMILIES = {"upernet": ("tiny_swin", 16), "segformer": ("tiny_mit", 16), "hrnet": ("tiny_hrnet", 32)}
 SGR = {"kind": "sgr", "K": 16, "D": 16, "heads": 2}

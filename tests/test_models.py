@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.overfit import miou_by_heart
 from sgr import data
 from sgr.data.files import IGNORE
 from sgr.errors import UserError
@@ -20,6 +19,7 @@ from sgr.models.network import Network, parameter_count, weighted_sum
 from sgr.models.recipes import RECIPES
 from sgr.plan.entries import entries
 from sgr.training.segmentation import build_with_loss
+from tests.overfit import miou_by_heart
 from tests.scratch import ROOT, checked
 
 FAMILIES = ("fcn", "deeplabv3")

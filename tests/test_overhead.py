@@ -127,9 +127,8 @@ def test_memory_of_a_step_holds_gradients_and_activations() -> None:
     found = plain.peak_memory(plain.step)
     gradients = sum(4 * p.numel() for p in plain.network.parameters())
     assert found > gradients > 0
-    assert (
-        plain.peak_memory(plain.step) == found
-    )  # the gradients of the first step do not count for the second
+    # the gradients of the first step do not count for the second
+    assert plain.peak_memory(plain.step) == found
     assert 0 < plain.peak_memory(plain.forward) < found
 
 

@@ -143,9 +143,8 @@ def test_the_score_of_a_class_is_the_cosine_of_its_nearest_prototype():
     logits, _, embeddings = head(features())
     assert embeddings is not None and embeddings.shape == (2, D, 4, 5) and logits.shape == (2, C, 4, 5)
     torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(2, 4, 5, dtype=torch.float64))
-    cosine = F.cosine_similarity(
-        embeddings[:, None, None], head.prototypes[None, :, :, :, None, None], dim=3
-    )  # (2, C, K, 4, 5)
+    prototypes = head.prototypes[None, :, :, :, None, None]
+    cosine = F.cosine_similarity(embeddings[:, None, None], prototypes, dim=3)  # (2, C, K, 4, 5)
     best = cosine.amax(2)
     deviation = best.std(1, correction=0, keepdim=True)
     expected = (best - best.mean(1, keepdim=True)) / (deviation.square() + 1e-5).sqrt()
@@ -256,9 +255,8 @@ def test_wrongly_classified_cells_move_nothing():
 def test_a_step_by_hand():
     prototypes = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]])
     units = torch.tensor([[0.0, 1.0], [0.6, 0.8], [-1.0, 0.0], [1.0, 0.0]])
-    after = moved(
-        prototypes, units, torch.tensor([0, 0, 2, 2]), 0.5
-    )  # two to the first, two that count nowhere
+    nearest = torch.tensor([0, 0, 2, 2])  # two to the first, two that count nowhere
+    after = moved(prototypes, units, nearest, 0.5)
     mean = np.array([0.6, 1.8]) / np.hypot(0.6, 1.8)
     step = (np.array([1.0, 0.0]) + mean) / 2
     torch.testing.assert_close(after[0, 0], torch.tensor(step / np.linalg.norm(step), dtype=torch.float32))

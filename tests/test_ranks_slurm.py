@@ -13,13 +13,17 @@ import pytest
 import submitit
 
 from sgr.files import read_json
-from sgr.jobs.cluster import Cluster, Slurm
+from sgr.jobs.cluster import Slurm
 from sgr.jobs.failure import Ending, failure
+from sgr.jobs.job import Job
 from sgr.jobs.provenance import launched
 from sgr.jobs.slurm import submit
 from sgr.jobs.slurm.sbatch import SRUN, Work
-from sgr.jobs.store import Job, JobStore, is_finished
+from sgr.jobs.store import JobStore, is_finished
+from sgr.machine import Machine
+from sgr.project import PROJECT
 from tests import local_ranks, tiny_row
+from tests.fake_jobs import kind
 
 pytestmark = [
     pytest.mark.slurm,
@@ -69,9 +73,9 @@ def eventually(condition: Callable[[], object], seconds: float = 180) -> None:
 def test_warned_job_writes_a_checkpoint_on_all_ranks_and_is_requeued(tmp_path: Path) -> None:
     where = tiny_row.make(tmp_path / "row") | {"checkpoint_seconds": 1e9}
     job = Job("train", tiny_row.spec(iterations=60), where)
-    whole = JobStore(tmp_path / "whole").prepare(job, launched("slurm", None))
+    whole = JobStore(tmp_path / "whole").prepare(job, launched("slurm", None, PROJECT))
     asked = Slurm(time=30, memory_gb=4, cpus=1, gpus_per_job=0, processes=2)
-    cluster = Cluster(executor="slurm", jobs=tmp_path / "warned", slurm=asked)
+    cluster = Machine(executor="slurm", jobs=tmp_path / "warned", slurm=asked)
     warned = JobStore(cluster.jobs).folder(job)
     identity = submit.submit([job], cluster)[0].id
     assert identity
@@ -92,14 +96,16 @@ def test_warned_job_writes_a_checkpoint_on_all_ranks_and_is_requeued(tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "kind, said",
+    "name, said",
     [
-        ("rank_jobs:fail", "ZeroDivisionError: of rank 1"),
-        ("rank_jobs:die", "one of the 2 ranks ended without a word, perhaps killed for want of memory"),
+        ("fail", "ZeroDivisionError: of rank 1"),
+        ("die", "one of the 2 ranks ended without a word, perhaps killed for want of memory"),
     ],
 )
-def test_job_with_a_failing_rank_ends_and_tells_why(kind: str, said: str, tmp_path: Path) -> None:
-    folder = JobStore(tmp_path).prepare(Job(kind, {}), launched("slurm", None))
+def test_job_with_a_failing_rank_ends_and_tells_why(name: str, said: str, tmp_path: Path) -> None:
+    folder = JobStore(tmp_path).prepare(
+        Job(kind(name, module="rank_jobs"), None), launched("slurm", None, PROJECT)
+    )
     identity = two_tasks(folder)
     try:
         eventually(lambda: not state(identity))

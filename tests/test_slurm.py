@@ -9,19 +9,23 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.jobs.cluster import Cluster, Slurm
+from sgr.jobs.cluster import Slurm
 from sgr.jobs.failure import JobError
+from sgr.jobs.job import Job
 from sgr.jobs.run.executors import run
 from sgr.jobs.slurm import squeue
 from sgr.jobs.slurm.submit import Submission, submit
-from sgr.jobs.snapshot import PACKAGE
-from sgr.jobs.store import Job, JobStore
+from sgr.jobs.store import JobStore
+from sgr.machine import Machine
+from tests.fake_jobs import COUNT, FAIL, SURROUNDINGS, Count, Pause
+from tests.scratch import ROOT
 
 pytestmark = [
     pytest.mark.slurm,
@@ -31,13 +35,13 @@ pytestmark = [
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
+def cluster(tmp_path: Path) -> Machine:
     slurm = Slurm(time=30, memory_gb=1, cpus=1, gpus_per_job=0, setup=["export SETUP_LINE=ran"])
-    return Cluster(executor="slurm", jobs=tmp_path / "jobs", slurm=slurm)
+    return Machine(executor="slurm", jobs=tmp_path / "jobs", slurm=slurm)
 
 
 def counting(iterations: int = 5, pause: float = 0, seed: int = 7) -> Job:
-    return Job("fake_jobs:count", {"iterations": iterations, "seed": seed}, {"pause": pause})
+    return Job(COUNT, Count(iterations), seed, where=Pause(pause))
 
 
 def eventually(condition: Callable[[], object], seconds: float = 30) -> None:
@@ -56,10 +60,10 @@ def scancel(*arguments: str) -> None:
     subprocess.run(["scancel", *arguments], check=True)
 
 
-def test_result_equals_inline(cluster: Cluster, tmp_path: Path) -> None:
+def test_result_equals_inline(cluster: Machine, tmp_path: Path) -> None:
     jobs = [counting(seed=seed) for seed in (0, 1, 2)]
     folders = run(jobs, cluster)
-    inline = run(jobs, Cluster(jobs=tmp_path / "inline"))
+    inline = run(jobs, Machine(jobs=tmp_path / "inline"))
     for folder, other in zip(folders, inline, strict=True):
         assert (folder / "done.json").read_bytes() == (other / "done.json").read_bytes()
         assert (folder / "weights.bin").read_bytes() == (other / "weights.bin").read_bytes()
@@ -68,14 +72,14 @@ def test_result_equals_inline(cluster: Cluster, tmp_path: Path) -> None:
     assert record["executor"] == "slurm" and record["slurm_job"] == read_json(folders[0] / "slurm.json")["id"]
 
 
-def test_runs_the_code_of_its_submission(cluster: Cluster) -> None:
-    (folder,) = run([Job("fake_jobs:surroundings", {"plan": {"threads": 3}})], cluster)
+def test_runs_the_code_of_its_submission(cluster: Machine) -> None:
+    (folder,) = run([Job(SURROUNDINGS, None, threads=3)], cluster)
     told = read_json(folder / "told.json")
     assert told["threads"] == "3" and Path(told["code"]).is_relative_to(cluster.jobs / "code")
-    assert Path(told["folder"]) == PACKAGE.parent
+    assert Path(told["folder"]) == ROOT
 
 
-def test_cancelled_job_is_one_sentence_and_resumes(cluster: Cluster) -> None:
+def test_cancelled_job_is_one_sentence_and_resumes(cluster: Machine) -> None:
     # submitit ignores SIGTERM: the job goes on for the 5 s until SLURM kills it.
     job = counting(iterations=80, pause=0.1)
     folder = JobStore(cluster.jobs).folder(job)
@@ -92,14 +96,14 @@ def test_cancelled_job_is_one_sentence_and_resumes(cluster: Cluster) -> None:
     assert len(runs(folder)) == 2 and not runs(folder)[1].endswith(" from 0")
 
 
-def test_ctrl_c_leaves_the_job_and_the_next_run_attaches(cluster: Cluster) -> None:
+def test_ctrl_c_leaves_the_job_and_the_next_run_attaches(cluster: Machine) -> None:
     job = counting(iterations=40, pause=0.1)
     folder = JobStore(cluster.jobs).folder(job)
     code = (
-        "from pathlib import Path; from sgr.jobs.cluster import Cluster; from sgr.jobs.store import Job;"
+        "from sgr.machine import Machine; from fake_jobs import *; from sgr.jobs.job import Job;"
         "from sgr.jobs.run.executors import run;"
-        f"run([Job({job.kind!r}, {job.spec!r}, {job.where!r})],"
-        f" Cluster.model_validate_json({cluster.model_dump_json()!r}))"
+        f"run([Job(COUNT, {job.settings!r}, {job.seed}, where={job.where!r})],"
+        f" Machine.model_validate_json({cluster.model_dump_json()!r}))"
     )
     stage = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     eventually(lambda: runs(folder))
@@ -112,7 +116,7 @@ def test_ctrl_c_leaves_the_job_and_the_next_run_attaches(cluster: Cluster) -> No
     assert len(runs(folder)) == 1
 
 
-def test_warned_job_is_requeued_and_resumes(cluster: Cluster) -> None:
+def test_warned_job_is_requeued_and_resumes(cluster: Machine) -> None:
     job = counting(iterations=30, pause=0.1)
     folder = JobStore(cluster.jobs).folder(job)
     ((_, identity),) = submit([job], cluster)
@@ -124,21 +128,21 @@ def test_warned_job_is_requeued_and_resumes(cluster: Cluster) -> None:
     assert read_json(folder / "provenance.json")["attempts"] == 2
 
 
-def test_failure_tells_its_traceback_and_is_retried(cluster: Cluster) -> None:
-    job = Job("fake_jobs:fail", {"n": 1})
+def test_failure_tells_its_traceback_and_is_retried(cluster: Machine) -> None:
+    job = Job(FAIL, {"n": 1})
     with pytest.raises(JobError, match=r"ZeroDivisionError: the loss is not a number") as caught:
         run([job], cluster)
     assert job.key in str(caught.value) and "log" in str(caught.value)
-    run([Job(job.kind, job.spec, {"mended": True})], cluster)
+    run([replace(job, where={"mended": True})], cluster)
 
 
-def test_job_that_never_reaches_its_worker_shows_its_output(cluster: Cluster) -> None:
+def test_job_that_never_reaches_its_worker_shows_its_output(cluster: Machine) -> None:
     slurm = cluster.slurm.model_copy(update={"setup": ["echo no such module >&2", "exit 3"]})
     with pytest.raises(JobError, match=r"ended as FAILED(.|\n)*no such module"):
         run([counting()], cluster.model_copy(update={"slurm": slurm}))
 
 
-def test_refusal_is_one_sentence(cluster: Cluster) -> None:
+def test_refusal_is_one_sentence(cluster: Machine) -> None:
     slurm = cluster.slurm.model_copy(update={"partition": "nowhere"})
     with pytest.raises(
         UserError, match=r"`slurm.partition` is nowhere, but the partitions here are"
@@ -148,15 +152,15 @@ def test_refusal_is_one_sentence(cluster: Cluster) -> None:
     run([counting()], cluster)
 
 
-def test_missing_sbatch_is_one_sentence(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sbatch_is_one_sentence(cluster: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(UserError, match=r"no sbatch on PATH: set `executor`"):
         run([counting()], cluster)
 
 
-def test_dependent_job_waits_for_its_training(cluster: Cluster) -> None:
+def test_dependent_job_waits_for_its_training(cluster: Machine) -> None:
     training = counting(iterations=20, pause=0.1)
-    evaluation = Job("fake_jobs:count", {"iterations": 1, "seed": 3}, after=(training,))
+    evaluation = replace(counting(1, seed=3), after=(training,))
     with pytest.raises(UserError, match=r"must finish first"):
         submit([evaluation], cluster)
     assert [made.state for made in submit([training], cluster)] == ["submitted"]
@@ -170,9 +174,9 @@ def test_dependent_job_waits_for_its_training(cluster: Cluster) -> None:
     assert record[0]["finished"] <= record[1]["started"]
 
 
-def test_dependent_job_does_not_outwait_a_failed_training(cluster: Cluster) -> None:
-    training = Job("fake_jobs:fail", {"n": 2})
-    evaluation = Job("fake_jobs:count", {"iterations": 1, "seed": 5}, after=(training,))
+def test_dependent_job_does_not_outwait_a_failed_training(cluster: Machine) -> None:
+    training = Job(FAIL, {"n": 2})
+    evaluation = replace(counting(1, seed=5), after=(training,))
     _, (_, identity) = submit([training, evaluation], cluster)
     assert identity is not None
     with pytest.raises(JobError, match=r"ended as CANCELLED"):

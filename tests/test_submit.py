@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from sgr.cli.submit import jobs_of, shortened
 from sgr.errors import UserError
-from sgr.files import read_json, sha256_file, write_json
-from sgr.jobs.cluster import Cluster, Slurm
+from sgr.files import read_json, write_json
+from sgr.jobs.cluster import Slurm
+from sgr.jobs.job import Code, Job
 from sgr.jobs.run import executors
 from sgr.jobs.slurm import squeue
 from sgr.jobs.slurm.arrays import Array, arrays, most_awaited_first
 from sgr.jobs.slurm.submit import Submission, submit
-from sgr.jobs.snapshot import PACKAGE
-from sgr.jobs.store import Job, JobStore
-from tests.scratch import commit, copy_checkout, dvc, environment, files_under, parameters, write_parameters
+from sgr.jobs.store import JobStore
+from sgr.kinds import EVALUATE, SEMANTICS, TRAIN
+from sgr.machine import Machine
+from sgr.project import PROJECT
+from tests.fake_jobs import COUNT, FAIL, SURROUNDINGS, Count, Pause
+from tests.scratch import ROOT
 
 pytestmark = pytest.mark.usefixtures("importable")
 
@@ -43,19 +45,19 @@ def on_slurm(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Cluster:
+def cluster(tmp_path: Path) -> Machine:
     asked = Slurm(time=30, memory_gb=1, cpus=1, gpus_per_job=0)
-    return Cluster(executor="slurm", jobs=tmp_path / "jobs", slurm=asked)
+    return Machine(executor="slurm", jobs=tmp_path / "jobs", slurm=asked)
 
 
 def counting(seed: int, iterations: int = 3, pause: float = 0, **more: Any) -> Job:
-    return Job("fake_jobs:count", {"iterations": iterations, "seed": seed}, {"pause": pause}, **more)
+    return Job(COUNT, Count(iterations), seed, where=Pause(pause), **more)
 
 
 def rows(n: int, pause: float = 0) -> list[Job]:
     """`n` trainings and for each what starts from it."""
     trainings = [counting(seed, pause=pause) for seed in range(n)]
-    return [*trainings, *(counting(100 + job.spec["seed"], 1, after=(job,)) for job in trainings)]
+    return [*trainings, *(counting(100 + (job.seed or 0), 1, after=(job,)) for job in trainings)]
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -65,22 +67,22 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def runs(cluster: Cluster, job: Job) -> int:
+def runs(cluster: Machine, job: Job) -> int:
     path = cluster.jobs / job.key / "runs.txt"
     return len(path.read_text().splitlines()) if path.exists() else 0
 
 
-def finished(cluster: Cluster, job: Job) -> str:
+def finished(cluster: Machine, job: Job) -> str:
     return str(read_json(cluster.jobs / job.key / "provenance.json")["finished"])
 
 
-def launch(expression: str, cluster: Cluster, **variables: str) -> subprocess.Popen[str]:
+def launch(expression: str, cluster: Machine, **variables: str) -> subprocess.Popen[str]:
     """A process that evaluates `expression`, in which `rows`, `counting` and `cluster` are known."""
     code = (
         "from tests.test_submit import *; import sgr.jobs.run.executors as executors;"
-        f"cluster = Cluster.model_validate_json({cluster.model_dump_json()!r}); print({expression})"
+        f"cluster = Machine.model_validate_json({cluster.model_dump_json()!r}); print({expression})"
     )
-    path = os.pathsep.join([os.environ["PYTHONPATH"], str(PACKAGE.parent)])
+    path = os.pathsep.join([os.environ["PYTHONPATH"], str(ROOT)])
     return subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": path, **variables},
@@ -91,8 +93,8 @@ def launch(expression: str, cluster: Cluster, **variables: str) -> subprocess.Po
 
 
 @on_slurm
-def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_is_submitted(cluster: Cluster) -> None:
-    job = Job("train", {"plan": {"training": {"batch_size": 8, "accumulate": 2}}})
+def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_is_submitted(cluster: Machine) -> None:
+    job = Job(TRAIN, {"loop": {"batch_size": 8, "accumulate": 2}}, 0)
     three = cluster.slurm.model_copy(update={"processes": 3})
     with pytest.raises(UserError, match="batch_size = 8 must be a multiple of ranks x accumulate = 3 x 2"):
         submit([job], cluster.model_copy(update={"slurm": three}))
@@ -100,9 +102,9 @@ def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_is_submitte
 
 
 def test_arrays_match_index_by_index_where_they_can() -> None:
-    train = [Job("train", {"seed": seed}) for seed in range(4)]
-    evaluate = [Job("evaluate", {"of": job.key}, after=(job,)) for job in train]
-    semantics = [Job("semantics", {"of": job.key}, after=(job,)) for job in train[1::2]]
+    train = [Job(TRAIN, {}, seed) for seed in range(4)]
+    evaluate = [Job(EVALUATE, {}, job.seed, after=(job,)) for job in train]
+    semantics = [Job(SEMANTICS, {}, job.seed, after=(job,)) for job in train[1::2]]
     first = most_awaited_first(train, [*evaluate, *semantics])
     assert first == [train[1], train[3], train[0], train[2]]
     assert list(arrays(first, {})) == [Array(first, None)]
@@ -120,16 +122,12 @@ def test_arrays_match_index_by_index_where_they_can() -> None:
         Array([evaluate[3]], "afterok:7_1"),
         Array([evaluate[2]], "afterok:7_3"),
     ]
-    threads = [Job("train", {"plan": {"threads": number}}) for number in (1, 4, 1)]
+    threads = [Job(TRAIN, {}, number, threads=number) for number in (1, 4, 1)]
     assert [len(array.jobs) for array in arrays(threads, {})] == [2, 1]
 
 
-def test_ids_are_shown_in_short() -> None:
-    assert shortened(["12_0", "12_1", "12_3", "15", "12_4"]) == ["12_[0-1,3-4]", "15"]
-
-
 @on_slurm
-def test_everything_is_queued_at_once_and_waits_for_its_own_training(cluster: Cluster) -> None:
+def test_everything_is_queued_at_once_and_waits_for_its_own_training(cluster: Machine) -> None:
     jobs = rows(8, pause=0.3)
     made = submit(jobs, cluster.model_copy(update={"max_jobs": 5}))
     assert {state for state, _ in made} == {"submitted"}
@@ -152,9 +150,9 @@ def test_everything_is_queued_at_once_and_waits_for_its_own_training(cluster: Cl
 
 
 @on_slurm
-def test_a_failed_training_cancels_what_waits_for_it_and_nothing_else(cluster: Cluster) -> None:
-    failing = Job("fake_jobs:fail", {"n": 1})
-    mended = Job("fake_jobs:fail", {"n": 2}, {"mended": True})
+def test_a_failed_training_cancels_what_waits_for_it_and_nothing_else(cluster: Machine) -> None:
+    failing = Job(FAIL, {"n": 1})
+    mended = Job(FAIL, {"n": 2}, where={"mended": True})
     behind = [counting(1, 1, after=(failing,)), counting(2, 1, after=(mended,))]
     _, _, (_, identity), _ = submit([failing, mended, *behind], cluster)
     executors.run([mended, behind[1]], cluster)
@@ -164,7 +162,7 @@ def test_a_failed_training_cancels_what_waits_for_it_and_nothing_else(cluster: C
 
 
 @on_slurm
-def test_two_submitters_submit_a_job_once(cluster: Cluster) -> None:
+def test_two_submitters_submit_a_job_once(cluster: Machine) -> None:
     both = [launch("*submit(rows(3, 0.5), cluster)", cluster) for _ in range(2)]
     said = sorted(process.communicate(timeout=60)[0] for process in both)
     assert [process.returncode for process in both] == [0, 0]
@@ -175,7 +173,7 @@ def test_two_submitters_submit_a_job_once(cluster: Cluster) -> None:
 
 @on_slurm
 @pytest.mark.parametrize("n", [1, 2])
-def test_submitter_killed_between_sbatch_and_its_record(cluster: Cluster, tmp_path: Path, n: int) -> None:
+def test_submitter_killed_between_sbatch_and_its_record(cluster: Machine, tmp_path: Path, n: int) -> None:
     """Nobody wrote the id down, nor did submitit name the work after it; the job runs and is found all the same."""
     wrapper = tmp_path / "bin" / "sbatch"
     wrapper.parent.mkdir()
@@ -195,7 +193,7 @@ def test_submitter_killed_between_sbatch_and_its_record(cluster: Cluster, tmp_pa
 
 
 @on_slurm
-def test_submitter_killed_before_sbatch(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_submitter_killed_before_sbatch(cluster: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     job = counting(1)
     folder = JobStore(cluster.jobs).prepare(job, {})
     write_json(
@@ -208,7 +206,7 @@ def test_submitter_killed_before_sbatch(cluster: Cluster, monkeypatch: pytest.Mo
 
 
 @on_slurm
-def test_killed_while_it_waits_and_attached_by_the_next(cluster: Cluster) -> None:
+def test_killed_while_it_waits_and_attached_by_the_next(cluster: Machine) -> None:
     jobs = rows(2, pause=0.7)
     waiting = launch("executors.run(rows(2, 0.7), cluster)", cluster)
     eventually(lambda: all(runs(cluster, job) for job in jobs[:2]))
@@ -220,7 +218,7 @@ def test_killed_while_it_waits_and_attached_by_the_next(cluster: Cluster) -> Non
 
 
 @on_slurm
-def test_a_stale_id_or_a_copied_record_is_not_trusted(cluster: Cluster) -> None:
+def test_a_stale_id_or_a_copied_record_is_not_trusted(cluster: Machine) -> None:
     other, job = counting(1, 30, 0.1), counting(2)
     (running,) = submit([other], cluster)
     theirs = read_json(cluster.jobs / other.key / "slurm.json")
@@ -239,7 +237,7 @@ def test_a_stale_id_or_a_copied_record_is_not_trusted(cluster: Cluster) -> None:
     assert runs(cluster, job) == runs(cluster, other) == 1
 
 
-def test_the_result_of_another_key_is_refused(cluster: Cluster) -> None:
+def test_the_result_of_another_key_is_refused(cluster: Machine) -> None:
     inline = cluster.model_copy(update={"executor": "inline"})
     job, other = counting(1), counting(2)
     (folder,) = executors.run([job], inline)
@@ -250,41 +248,40 @@ def test_the_result_of_another_key_is_refused(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("executor", ["inline", "local"])
-def test_code_that_changed_since_the_plan_is_refused_here(cluster: Cluster, executor: str) -> None:
-    refuses_changed_code(Cluster.model_validate({"executor": executor, "jobs": cluster.jobs}))
+def test_code_that_changed_since_the_plan_is_refused_here(cluster: Machine, executor: str) -> None:
+    refuses_changed_code(Machine.model_validate({"executor": executor, "jobs": cluster.jobs}))
 
 
 @on_slurm
-def test_code_that_changed_since_the_plan_is_not_submitted(cluster: Cluster) -> None:
+def test_code_that_changed_since_the_plan_is_not_submitted(cluster: Machine) -> None:
     refuses_changed_code(cluster)
 
 
-def refuses_changed_code(cluster: Cluster) -> None:
-    known = {"sgr/losses.py": sha256_file(PACKAGE / "losses.py")[:16]}
-    spec = {"iterations": 1, "seed": 1}
-    executors.run([Job("fake_jobs:count", {**spec, "plan": {"code": known}})], cluster)
+def refuses_changed_code(cluster: Machine) -> None:
+    known = {"sgr/losses.py": PROJECT.meaning((ROOT / "sgr" / "losses.py").read_bytes())}
+    executors.run([counting(1, 1, code=Code(known))], cluster)
     for path in ("sgr/losses.py", "sgr/gone.py"):
-        job = Job("fake_jobs:count", {**spec, "plan": {"code": known | {path: "0" * 16}}})
+        job = counting(1, 1, code=Code(known | {path: "0" * 16}))
         with pytest.raises(UserError, match=rf"^{path} changed since the plan was made: run dvc repro plan"):
             executors.run([job], cluster)
         assert not (cluster.jobs / job.key / "job.json").exists()
 
 
 @on_slurm
-def test_edits_while_a_job_waits_change_nothing(cluster: Cluster, tmp_path: Path) -> None:
+def test_edits_while_a_job_waits_change_nothing(cluster: Machine, tmp_path: Path) -> None:
     """A copy of the package is edited, then deleted, between submission and start."""
-    shutil.copytree(PACKAGE, tmp_path / "source" / "sgr", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "sgr", tmp_path / "source" / "sgr", ignore=shutil.ignore_patterns("__pycache__"))
     edited = tmp_path / "source" / "sgr" / "errors.py"
     as_submitted = edited.read_bytes()
     first = counting(1, 20, 0.1)
-    job = "Job('fake_jobs:surroundings', {}, after=(counting(1, 20, 0.1),))"
-    paths = os.pathsep.join([str(tmp_path / "source"), str(Path(__file__).parent), str(PACKAGE.parent)])
+    job = "Job(SURROUNDINGS, None, after=(counting(1, 20, 0.1),))"
+    paths = os.pathsep.join([str(tmp_path / "source"), str(Path(__file__).parent), str(ROOT)])
     process = launch(f"submit([counting(1, 20, 0.1), {job}], cluster)", cluster, PYTHONPATH=paths)
     complaint = process.communicate(timeout=60)[1]
     assert process.returncode == 0, complaint
     edited.write_text("raise RuntimeError('edited')\n")
     shutil.rmtree(tmp_path / "source")
-    behind = Job("fake_jobs:surroundings", {}, after=(first,))
+    behind = Job(SURROUNDINGS, None, after=(first,))
     folder = cluster.jobs / behind.key
     squeue.wait({folder: squeue.active([folder])[folder].id})
     imported = Path(read_json(folder / "told.json")["code"])
@@ -292,9 +289,9 @@ def test_edits_while_a_job_waits_change_nothing(cluster: Cluster, tmp_path: Path
     assert (imported.parent / "errors.py").read_bytes() == as_submitted
 
 
-def test_here_runs_side_by_side_and_goes_on_past_a_failure(cluster: Cluster) -> None:
+def test_here_runs_side_by_side_and_goes_on_past_a_failure(cluster: Machine) -> None:
     inline = cluster.model_copy(update={"executor": "inline", "max_jobs": 3})
-    failing = Job("fake_jobs:fail", {"n": 1})
+    failing = Job(FAIL, {"n": 1})
     jobs = [failing, *rows(2, pause=0.3), counting(9, 1, after=(failing,))]
     (failed,) = executors.here(jobs, inline)
     assert "ZeroDivisionError: the loss is not a number" in str(failed)
@@ -306,7 +303,7 @@ def test_here_runs_side_by_side_and_goes_on_past_a_failure(cluster: Cluster) -> 
     assert [runs(inline, job) for job in jobs[1:5]] == [1] * 4
 
 
-def test_here_ends_with_ctrl_c_and_resumes(cluster: Cluster) -> None:
+def test_here_ends_with_ctrl_c_and_resumes(cluster: Machine) -> None:
     inline = cluster.model_copy(update={"executor": "inline", "max_jobs": 2})
     jobs = [counting(seed, 60, 0.1) for seed in range(2)]
     process = launch("executors.here([counting(seed, 60, 0.1) for seed in range(2)], cluster)", inline)
@@ -319,94 +316,3 @@ def test_here_ends_with_ctrl_c_and_resumes(cluster: Cluster) -> None:
         assert not Path(f"/proc/{pid}").exists() and not JobStore(inline.jobs).finished(job)
     assert executors.here(jobs, inline) == []
     assert not (inline.jobs / jobs[0].key / "runs.txt").read_text().splitlines()[1].endswith(" from 0")
-
-
-ROW = "camvid-fcn-sgr"
-TINY = {
-    "profile": "mini",
-    "profiles.mini.seeds": [0],
-    "profiles.mini.generated": {"images": {"train": 4, "test": 2}, "size": [48, 56], "seed": 0},
-    "profiles.mini.sgr": {"K": 12, "L": 4, "D": 16, "heads": 2, "beta": 1.0},
-    "profiles.mini.training.iterations": 4,
-    "profiles.mini.training.batch_size": 2,
-    "profiles.mini.training.crop": [32, 32],
-    "profiles.mini.training.warmup": 1,
-    "profiles.mini.training.log_every": 1,
-    "profiles.mini.inference.scales": [1.0],
-}
-
-
-@pytest.fixture
-def repository(tmp_path: Path) -> Path:
-    """A copy of the checkout with one row of CamVid at a handful of iterations."""
-    root = copy_checkout(tmp_path / "copy")
-    gone = {f"rows.{name}": ... for name in parameters()["rows"] if name != ROW}
-    transfer = {"coco-imagenet": {"start": "weights/resnet101"}}
-    write_parameters(root, {**TINY, **gone, "transfer": transfer})
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())
-    stages["stages"]["semantics"]["foreach"] = {ROW: "camvid"}
-    stages["stages"]["weights"]["foreach"] = ["resnet101"]
-    (root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
-    commit(root)
-    return root
-
-
-def submitted(root: Path, *arguments: str, **variables: str) -> str:
-    """Output of `python -m sgr.cli.submit`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sgr.cli.submit", *arguments],
-        cwd=root,
-        env=environment(root, **variables),
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@on_slurm
-def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
-    """A row through DVC: jobs that SLURM ran ahead, and one by one in their stages; and side by side here."""
-    root, found = repository, {}
-    asked = {"time": 30, "memory_gb": 1, "cpus": 1, "gpus_per_job": 0}
-    targets = ("table_camvid", "semantics")
-    for executor in ("slurm", "inline"):
-        settings = {"executor": executor, "jobs": f"jobs-{executor}", "max_jobs": 2, "slurm": asked}
-        (root / "cluster.yaml").write_text(yaml.safe_dump(settings))
-        if executor == "slurm":
-            said = submitted(root, *targets)
-            for kind in ("train", "evaluate", "semantics"):
-                assert f"{kind}: 1 submitted" in said
-        dvc(root, "repro", *targets, say=lambda stage: None)
-        found[executor] = {
-            name: content
-            for name, content in files_under(root / "results").items()
-            if not name.startswith("provenance/")
-        }
-        if executor == "slurm":
-            # DVC finds everything up to date: nothing is to run, though another store would be empty
-            assert "up to date" in submitted(root, *targets, SGR_JOBS="jobs-empty")
-            # nothing is left but the data: each stage of the row is stale again
-            shutil.rmtree(root / "results")
-            for name in ("train", "evaluate", "semantics", "tokens"):
-                shutil.rmtree(root / "work" / "mini" / name)
-            submitted(root, "--here", *targets, SGR_EXECUTOR="inline", SGR_JOBS="jobs-here")
-    assert found["slurm"] == found["inline"]
-    assert {"mini/table_camvid.md", "mini/camvid/camvid-fcn-sgr.semantics.json"} <= found["slurm"].keys()
-    stores = [files_under(root / f"jobs-{how}", ["done.json"]) for how in ("slurm", "here", "inline")]
-    assert stores[0] == stores[1] == stores[2] and len(stores[0]) == 3
-
-
-def test_targets_are_those_of_dvc(repository: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "sgr.cli.submit", "--here", "table_kitti"],
-        cwd=repository,
-        env=environment(repository),
-        capture_output=True,
-        text=True,
-    )
-    assert (
-        done.returncode == 2
-        and done.stderr == "error: Stage 'table_kitti' not found inside 'dvc.yaml' file\n"
-    )
-    assert jobs_of([]) == []

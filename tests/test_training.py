@@ -91,9 +91,8 @@ def test_job_writes_weights_and_curve(where, tmp_path):
     assert list(rows[0]) == ["iteration", "learning_rate", "loss", *weights]
     for row in rows:
         assert row["loss"] == pytest.approx(sum(weights[name] * row[name] for name in weights), rel=1e-5)
-        factor = (
-            min(1, row["iteration"] / 3) * (1 - (row["iteration"] - 1) / 9) ** 0.9
-        )  # 2 warm-up iterations
+        warmed = min(1, row["iteration"] / 3)  # 2 warm-up iterations
+        factor = warmed * (1 - (row["iteration"] - 1) / 9) ** 0.9
         assert row["learning_rate"] == pytest.approx(0.02 * factor)
     assert not (tmp_path / "checkpoint.pt").exists()
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from bench.bench import LiteralSGR
+from bench.speed import LiteralSGR
 from sgr.positional import cells, sinusoid
 from sgr.unit import SGR
 from tests import reference

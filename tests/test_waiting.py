@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sgr.files import read_json, write_json
-from sgr.jobs.run.durations import duration, size
+from sgr.jobs.readable import duration, size
 from sgr.jobs.run.status import Queued, describe
 from sgr.training.curve import Curve
 

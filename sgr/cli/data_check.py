@@ -11,14 +11,13 @@ from stages.common import own_folder
 
 def main(datasets: list[str], deep: bool) -> int:
     """Say of each dataset what is missing from its folder; without names, of those that are there. The exit status."""
+    from sgr.datasets import describe, names
     from sgr.download.check import check
-    from sgr.download.sources import SOURCES
 
-    unknown = [name for name in datasets if name not in SOURCES]
-    if unknown:
-        raise UserError(f"there is no dataset {unknown[0]!r}: use {', '.join(SOURCES)}")
+    for name in datasets:
+        describe(name)
     failed = False
-    for name in datasets or SOURCES:
+    for name in datasets or names():
         folder = own_folder(name)
         if not datasets and not folder.is_dir():
             print(f"{name}: not on this machine (no {folder})")

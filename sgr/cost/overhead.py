@@ -18,81 +18,72 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sgr.data import dataset
+from sgr.cost.settings import Candidate, OverheadSettings
 from sgr.device import memory_format, reproducible
 from sgr.errors import UserError
 from sgr.files import write_json
-from sgr.models import build
-from sgr.models.network import Network, parameter_count
+from sgr.models.network import Network, build, parameter_count
 
 FIELDS = 4  # a side: the labels of a batch are FIELDS x FIELDS fields of random classes, each a component
 
 
-def overhead(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
-    """Measure the networks of a plan entry: the job of the stage `overhead`.
-
-    Args:
-        spec: `plan` with `networks` (name, network, concept_loss: arguments of `sgr.models.build`), `dataset`, `crop`,
-            `batch_size`, `repeats`, `threads`, `channels_last`, `precision`.
-        where: nothing.
-        folder: the job's own.
-
-    Returns:
-        The name of what it wrote: overhead.json.
+def overhead(settings: OverheadSettings, where: None, seed: int, folder: Path) -> None:
+    """Write overhead.json: what each network costs, and on what it was measured.
 
     Raises:
         UserError: a network does not fit into the GPU's memory.
     """
-    plan = spec["plan"]
-    device = reproducible(0, plan["threads"])
-    batch = random_batch(
-        len(dataset(plan["dataset"]).CLASSES), plan["batch_size"], tuple(plan["crop"]), device
-    )
+    device = reproducible(seed, settings.threads)
+    classes = settings.networks[0].network.classes
+    batch = random_batch(classes, settings.batch_size, settings.crop, device)
     measured: list[dict[str, Any]] = []
-    for group in groups(plan["networks"]):
+    for group in groups(settings.networks):
+        names = ", ".join(candidate.name for candidate in group)
         try:
-            measured += measure_group(group, batch, plan, device)
+            measured += measure_group(group, batch, settings, device)
         except torch.OutOfMemoryError:
             raise UserError(
-                f"one of {', '.join(entry['name'] for entry in group)} does not fit into the GPU's memory with "
-                f"{plan['batch_size']} images of {plan['crop']}: raise accumulate in params.yaml's training"
+                f"one of {names} does not fit into the GPU's memory with {settings.batch_size} images of "
+                f"{settings.crop}: raise accumulate in params.yaml's training"
             ) from None
-        print(f"[{len(measured)}/{len(plan['networks'])}] {', '.join(e['name'] for e in group)}", flush=True)
-    settings = ("dataset", "crop", "batch_size", "repeats", "threads", "precision")
+        print(f"[{len(measured)}/{len(settings.networks)}] {names}", flush=True)
     about = {
         "device": device_name(device),
         "torch": torch.__version__,
-        **{name: plan[name] for name in settings},
+        "dataset": settings.dataset,
+        "crop": list(settings.crop),
+        "batch_size": settings.batch_size,
+        "repeats": settings.repeats,
+        "threads": settings.threads,
+        "precision": settings.precision,
     }
     write_json(folder / "overhead.json", {**about, "networks": measured})
     write_json(folder / "measured.json", {"device": about["device"]})
-    return ["overhead.json"]
 
 
-def groups(networks: Iterable[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+def groups(networks: Iterable[Candidate]) -> list[list[Candidate]]:
     """The networks of each family and backbone together."""
-    found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for entry in networks:
-        found.setdefault((entry["network"]["family"], entry["network"]["backbone"]), []).append(entry)
+    found: dict[tuple[str, str], list[Candidate]] = {}
+    for candidate in networks:
+        found.setdefault((candidate.family, candidate.backbone), []).append(candidate)
     return list(found.values())
 
 
 def measure_group(
-    group: list[dict[str, Any]], batch: dict[str, Tensor], plan: dict[str, Any], device: torch.device
+    group: list[Candidate], batch: dict[str, Tensor], settings: OverheadSettings, device: torch.device
 ) -> list[dict[str, Any]]:
-    """One record a network; see `overhead` for the arguments."""
-    classes = len(dataset(plan["dataset"]).CLASSES)
+    """One record a network: what it is, parameters, FLOPs, bytes of memory, and seconds of each repeat."""
     subjects, records = [], []
-    for entry in group:
+    for candidate in group:
         torch.manual_seed(0)
-        network = build(**entry["network"], classes=classes, concept_loss=entry["concept_loss"])
-        subject = Subject(network.to(device), batch, plan["precision"], plan["channels_last"])
+        network = build(candidate.network, candidate.concept_loss)
+        subject = Subject(network.to(device), batch, settings.precision, settings.channels_last)
         records.append(
             {
-                "name": entry["name"],
-                "family": entry["network"]["family"],
-                "backbone": entry["network"]["backbone"],
-                "unit": added(entry["network"]),
+                "name": candidate.name,
+                "family": candidate.family,
+                "backbone": candidate.backbone,
+                "unit": candidate.unit,
                 "parameters": parameter_count(network),
                 "flops": subject.flops(),
                 "forward_memory": subject.peak_memory(subject.forward),
@@ -101,19 +92,12 @@ def measure_group(
         )
         subjects.append(subject)
     wait = torch.cuda.synchronize if device.type == "cuda" else None
-    forwards = times_in_turns([subject.forward for subject in subjects], plan["repeats"], wait)
-    steps = times_in_turns([subject.step for subject in subjects], plan["repeats"], wait)
+    forwards = times_in_turns([subject.forward for subject in subjects], settings.repeats, wait)
+    steps = times_in_turns([subject.step for subject in subjects], settings.repeats, wait)
     return [
         {**record, "forward_seconds": forward, "step_seconds": step}
         for record, forward, step in zip(records, forwards, steps, strict=True)
     ]
-
-
-def added(network: dict[str, Any]) -> str:
-    """What a network has beyond the plain one: `glore`, `sgr`, `protoseg` or nothing."""
-    if network["unit"]:
-        return str(network["unit"]["kind"])
-    return "protoseg" if network["head"].get("prototypes") else ""
 
 
 class Subject:

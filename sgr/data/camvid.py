@@ -19,27 +19,13 @@ from sgr.data.files import (
     pair,
     read_ids,
     train_ids,
-    write_image,
 )
 
-CLASSES = (
-    "sky",
-    "building",
-    "pole",
-    "road",
-    "pavement",
-    "tree",
-    "sign",
-    "fence",
-    "car",
-    "pedestrian",
-    "bicyclist",
-)
 SPLITS = ("train", "val", "test")
-VOID = 11
+VOID = 11  # all below are classes
 
 _TABLE = np.full(256, INVALID, dtype=np.uint8)
-_TABLE[: len(CLASSES)] = np.arange(len(CLASSES))
+_TABLE[:VOID] = np.arange(VOID)
 _TABLE[VOID] = IGNORE
 
 
@@ -53,14 +39,3 @@ def index(root: Path, split: str) -> list[Sample]:
 def read_label(path: Path) -> Bytes:
     """(H, W) uint8 train ids, 255 ignored. Raises UserError for a value above 11."""
     return train_ids(read_ids(path), _TABLE, path, "CamVid's labels are 0 to 10, and 11 for void")
-
-
-def write_sample(root: Path, split: str, number: int, image: Bytes, label: Bytes) -> None:
-    """Write image (H, W, 3) and train ids (H, W) as sample `number` of a split."""
-    name = f"0001TP_{number:06d}.png"
-    write_image(Path(root) / split / name, image)
-    write_image(Path(root) / f"{split}annot" / name, np.where(label == IGNORE, np.uint8(VOID), label))
-
-
-def write_lists(root: Path) -> None:
-    """Nothing to write: this layout has no list files."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from array import array
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,32 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sgr.data.files import FIRST_GROUP, Bytes, check_split, list_files, read_image, write_image
+from sgr.data.files import check_split, list_files, read_image
 from sgr.data.json_stream import elements
 from sgr.errors import UserError
-from sgr.files import open_aside, read_json
 
-# fmt: off
-CLASSES = (
-    "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
-    "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
-    "elephant", "bear", "zebra", "giraffe", "backpack", "umbrella", "handbag", "tie", "suitcase", "frisbee",
-    "skis", "snowboard", "sports ball", "kite", "baseball bat", "baseball glove", "skateboard", "surfboard",
-    "tennis racket", "bottle", "wine glass", "cup", "fork", "knife", "spoon", "bowl", "banana", "apple",
-    "sandwich", "orange", "broccoli", "carrot", "hot dog", "pizza", "donut", "cake", "chair", "couch",
-    "potted plant", "bed", "dining table", "toilet", "tv", "laptop", "mouse", "remote", "keyboard",
-    "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
-    "teddy bear", "hair drier", "toothbrush",
-)
-# fmt: on
 # street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender and hair brush were never annotated
 CATEGORY_IDS = tuple(
     number for number in range(1, 91) if number not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)
 )
 SPLITS = ("train2017", "val2017")
-
-_FIRST_VAL = 500_000  # write_sample numbers validation images from here: an image has one id in both splits
-_SMALLEST = 4  # pixels of a part that write_instances writes as a polygon
 
 _CLASS = {number: position for position, number in enumerate(CATEGORY_IDS)}
 _KEYS = ("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation")
@@ -61,7 +43,7 @@ class Instance(NamedTuple):
 
     Attributes:
         id: the annotation's number, one of its own in the file.
-        category: position in CLASSES.
+        category: the class, a position in CATEGORY_IDS.
         box: (x, y, width, height) in pixels; x and y of the upper left corner.
         area: pixels of the mask, by which COCO tells small, medium and large.
         crowd: a region of several things that are not told apart.
@@ -228,104 +210,6 @@ def verify(annotated: Annotated) -> None:
         )
     for instance in read_instances(annotated):
         instance.mask(image.height, image.width)
-
-
-def write_sample(root: Path, split: str, number: int, image: Bytes, label: Bytes) -> None:
-    """Write image (H, W, 3) as sample `number` of a split; there is no label map."""
-    write_image(Path(root) / split / f"{_image_id(split, number):012d}.jpg", image)
-
-
-def write_instances(root: Path, split: str, number: int, label: Bytes, instances: Bytes) -> None:
-    """Write the annotations of sample `number`, for write_lists to gather.
-
-    Args:
-        label: (H, W) positions in CLASSES.
-        instances: (H, W) numbers of their own each, 0 for none. Groups, from FIRST_GROUP on, become crowd regions.
-    """
-    image_id = _image_id(split, number)
-    height, width = label.shape
-    annotations: list[dict[str, Any]] = []
-    for value in np.flatnonzero(np.bincount(instances.ravel()))[1:]:
-        mask = instances == value
-        crowd = bool(value >= FIRST_GROUP)
-        segmentation = _runs(mask) if crowd else _polygons(mask)
-        if not segmentation:
-            continue
-        annotation = {
-            "id": image_id * 1000 + len(annotations) + 1,  # pycocotools takes a match with number 0 for none
-            "image_id": image_id,
-            "category_id": CATEGORY_IDS[label[mask][0]],
-            "iscrowd": int(crowd),
-            "segmentation": segmentation,
-        }
-        annotations.append(annotation | _extent(segmentation, height, width))
-    image = {"id": image_id, "file_name": f"{image_id:012d}.jpg", "height": height, "width": width}
-    part = _part(root, split) / f"{image_id:012d}.json"
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.write_text(json.dumps({"images": [image], "annotations": annotations}))
-
-
-def write_lists(root: Path) -> None:
-    """Gather what write_instances wrote in annotations/instances_<split>.json, one image in memory at a time."""
-    for split in SPLITS:
-        folder = _part(root, split)
-        if not folder.is_dir():
-            continue
-        parts = sorted(folder.iterdir())
-        with open_aside(annotation_file(Path(root), split)) as file:
-            file.write(b'{"info": {"description": "generated scenes"}, "licenses": []')
-            for key in ("images", "annotations"):
-                entries = (json.dumps(entry) for part in parts for entry in read_json(part)[key])
-                file.write(f', "{key}": ['.encode())
-                for position, entry in enumerate(entries):
-                    file.write(f"{', ' if position else ''}{entry}".encode())
-                file.write(b"]")
-            categories = [
-                {"id": number, "name": name} for number, name in zip(CATEGORY_IDS, CLASSES, strict=True)
-            ]
-            file.write(f', "categories": {json.dumps(categories)}}}'.encode())
-        shutil.rmtree(folder)
-
-
-def _image_id(split: str, number: int) -> int:
-    return SPLITS.index(split) * _FIRST_VAL + number + 1
-
-
-def _part(root: Path, split: str) -> Path:
-    return Path(root) / "annotations" / split
-
-
-def _polygons(mask: npt.NDArray[np.bool_]) -> list[list[float]]:
-    """Outlines of the parts of a mask, halfway between its pixels and the others; COCO's polygons have no holes."""
-    from contourpy import contour_generator
-
-    found = []
-    # a frame of zeros closes the lines at the image's edge; centres of pixels are at .5
-    for line in contour_generator(z=np.pad(mask, 1).astype(float)).lines(0.5):
-        points = np.asarray(line)[:-1] - 0.5
-        before, after = points - np.roll(points, 1, axis=0), np.roll(points, -1, axis=0) - points
-        corners = before[:, 0] * after[:, 1] != before[:, 1] * after[:, 0]
-        x, y = points[corners].T
-        area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
-        if area >= _SMALLEST:  # holes have a negative one
-            found.append(points[corners].ravel().tolist())
-    return found
-
-
-def _runs(mask: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """A mask as an uncompressed RLE: lengths of runs of 0 and 1 in turn, down the columns, 0 first."""
-    pixels = np.concatenate([[False], mask.ravel(order="F")])
-    starts = np.flatnonzero(np.diff(pixels))
-    return {"size": list(mask.shape), "counts": np.diff([0, *starts, mask.size]).tolist()}
-
-
-def _extent(segmentation: Any, height: int, width: int) -> dict[str, Any]:
-    """Area and box of the pixels of a segmentation."""
-    from pycocotools import mask
-
-    rle = mask.frPyObjects(segmentation, height, width)
-    rle = mask.merge(rle) if isinstance(rle, list) else rle
-    return {"area": float(mask.area(rle)), "bbox": mask.toBbox(rle).tolist()}
 
 
 def _read(file: Path, spans: Any) -> list[dict[str, Any]]:

@@ -1,16 +1,11 @@
-"""What the datasets share: samples, reading and writing images and label maps, pairing files."""
+"""What the datasets share: samples, reading images and label maps, pairing files."""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from itertools import chain, islice
-from multiprocessing import parent_process
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,14 +14,9 @@ from PIL import Image
 from sgr.errors import UserError
 
 IGNORE = 255
-FIRST_GROUP = 200  # numbers of instances from here on are groups, whose things are not told apart
 INVALID = 254  # marks, in a table of train ids, the values that a label file may not hold
 
-CHUNK, AHEAD = 16, 4  # items that a process takes at once, and chunks under way or waiting for each core
-
 Bytes = npt.NDArray[np.uint8]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Sample(NamedTuple):
@@ -60,12 +50,8 @@ def decode(path: str | os.PathLike[str], convert: Callable[[Image.Image], Bytes]
             return convert(image)
     except FileNotFoundError:
         raise UserError(f"there is no file {path}") from None
-    except (
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombError,
-    ) as error:  # Pillow's ways to say it
+    # Pillow's ways to say it
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path} is truncated or is not an image: {error}") from None
 
 
@@ -77,15 +63,6 @@ def train_ids(ids: Bytes, table: Bytes, path: str | os.PathLike[str], encoding: 
         values = ", ".join(map(str, np.unique(ids[wrong])[:5]))
         raise UserError(f"{path} holds the label {values}, but {encoding}")
     return label
-
-
-def write_image(path: Path, image: Bytes | npt.NDArray[np.uint16]) -> None:
-    """Write (H, W, 3) or (H, W) uint8, or (H, W) uint16, as PNG; or JPEG of quality 95 without chroma subsampling."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix == ".png":
-        Image.fromarray(image).save(path, compress_level=1)
-    else:
-        Image.fromarray(image).save(path, quality=95, subsampling=0)
 
 
 def list_files(folder: Path, *suffixes: str, deep: bool = False) -> dict[str, Path]:
@@ -121,43 +98,3 @@ def check_split(split: str, splits: tuple[str, ...], dataset: str) -> None:
     """Raise UserError for a split that a dataset does not have."""
     if split not in splits:
         raise UserError(f"{dataset} has no split {split!r}: use one of {', '.join(splits)}")
-
-
-def in_parallel(
-    function: Callable[..., Result], items: Iterable[tuple[Any, ...]], serial_below: int = 200
-) -> Iterator[Result]:
-    """function(*item) for every item, in order; over this process's cores unless the items are few.
-
-    Items are taken, and results are held, a few chunks a core ahead of the caller, however many there are.
-    """
-    following = iter(items)
-    first = list(islice(following, serial_below + 1))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if len(first) <= serial_below or cores == 1:
-        yield from (function(*item) for item in chain(first, following))
-        return
-    following = chain(first, following)
-    waiting: deque[Future[list[Result]]] = deque()
-    with ProcessPoolExecutor(cores, initializer=_end_with_parent) as executor:
-        while chunk := list(islice(following, CHUNK)):
-            waiting.append(executor.submit(_each, function, chunk))
-            if len(waiting) == AHEAD * cores:
-                yield from waiting.popleft().result()
-        while waiting:
-            yield from waiting.popleft().result()
-
-
-def _end_with_parent() -> None:
-    """The workers of a process that was killed would wait for work for ever."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _each(function: Callable[..., Result], chunk: list[tuple[Any, ...]]) -> list[Result]:
-    return [function(*item) for item in chunk]

@@ -14,49 +14,42 @@ from torch.utils.data import DataLoader
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from tqdm import tqdm
 
-from sgr.data.coco import CATEGORY_IDS, CLASSES, Annotations, annotation_file
+from sgr.data.coco import CATEGORY_IDS, Annotations, annotation_file
 from sgr.data.manifest import check
 from sgr.detection.average_precision import average_precision
-from sgr.detection.network import STRIDE, MaskRCNN, Target, build
+from sgr.detection.network import MaskRCNN, Target, build
 from sgr.detection.samples import EvaluationImages, Item, padded
+from sgr.detection.settings import STRIDE, DetectSettings
 from sgr.device import measured, memory_format, reproducible
+from sgr.evaluation.settings import EvaluationFiles
 from sgr.files import read_json, write_json
 from sgr.models.network import parameter_count
 
 
-def evaluate(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+def evaluate(settings: DetectSettings, files: EvaluationFiles, seed: int, folder: Path) -> None:
     """Write metrics.json: {split: {box_ap, ..., mask_ap_l}, parameters}.
 
     Images come and go one by one; of what is seen in them, boxes, scores and run lengths of the masks stay.
-
-    Args:
-        spec: `plan` (the row's plan entry), `seed`, and the key of the transfer job.
-        where: `data`, `manifest`, `model` (weights), `loader_workers`.
-        folder: the job's own.
     """
-    plan = spec["plan"]
-    device = reproducible(spec["seed"], plan["threads"])
-    root = Path(where["data"])
-    check(root, read_json(where["manifest"]))
-    network = build(**plan["network"], classes=len(CLASSES))
-    network.load_state_dict(load_file(where["model"]))
-    network.to(device).to(memory_format=memory_format(plan["channels_last"])).eval()
+    device = reproducible(seed, settings.threads)
+    check(files.data, read_json(files.manifest))
+    network = build(settings.network)
+    network.load_state_dict(load_file(files.model))
+    network.to(device).to(memory_format=memory_format(settings.channels_last)).eval()
 
-    split = plan["split"]
-    images = EvaluationImages(
-        Annotations(root, split), min_size=plan["min_sizes"][-1], max_size=plan["max_size"]
-    )
-    loader = DataLoader(images, batch_size=None, num_workers=where["loader_workers"])
-    title = f"{plan['row']} seed {spec['seed']} on {split}"
+    split = settings.split
+    annotations = Annotations(files.data, split)
+    images = EvaluationImages(annotations, min_size=settings.min_size, max_size=settings.max_size)
+    loader = DataLoader(images, batch_size=None, num_workers=files.loader_workers)
+    title = f"{files.title} on {split}"
     began = time.monotonic()
     found: list[dict[str, Any]] = []
     for item in tqdm(loader, desc=title, total=len(images), unit="image", mininterval=1):
         found += detect(network, item, device)
     speed = len(images) / (time.monotonic() - began)
-    metrics = average_precision(annotation_file(root, split), found)
+    metrics = average_precision(annotation_file(files.data, split), found)
     write_json(folder / "metrics.json", {split: metrics, "parameters": parameter_count(network)})
     write_json(folder / "measured.json", measured(device, speed))
-    return ["metrics.json"]
 
 
 def detect(network: MaskRCNN, item: Item, device: torch.device) -> list[dict[str, Any]]:

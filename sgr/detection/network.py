@@ -25,10 +25,9 @@ from torchvision.models.detection.roi_heads import RoIHeads
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import roi_align
 
-from sgr.models import build_unit
+from sgr.detection.settings import STRIDE, DetectorSettings
 from sgr.models.backbone import Backbone
 
-STRIDE = 32  # pixels a cell of the last map of a whole image
 REGION = 14  # cells a side of a region of the second last map
 RATIOS = (0.5, 1.0, 2.0)  # height by width of the anchors
 LOSSES = ("objectness", "rpn_box_reg", "classifier", "box_reg", "mask")
@@ -69,7 +68,7 @@ class MaskRCNN(nn.Module):
         unit: nn.Module | None,
         *,
         classes: int,
-        anchors: list[int],
+        anchors: tuple[int, ...],
         proposals: int,
         boxes: int,
     ) -> None:
@@ -79,7 +78,7 @@ class MaskRCNN(nn.Module):
         # lists, not modules: the layers keep the names that they have in the segmentation network
         self._shared, self._last = stages(self.backbone.body)
         C, D = backbone.channels[-2:]
-        generator = AnchorGenerator((tuple(anchors),), (RATIOS,))
+        generator = AnchorGenerator((anchors,), (RATIOS,))
         self.proposals = RegionProposalNetwork(
             generator,
             RPNHead(C, generator.num_anchors_per_location()[0]),
@@ -150,26 +149,19 @@ class MaskRCNN(nn.Module):
         return found
 
 
-def build(
-    *,
-    backbone: str,
-    unit: dict[str, Any] | None,
-    classes: int,
-    anchors: list[int],
-    proposals: int,
-    boxes: int,
-) -> MaskRCNN:
-    """The network of one row, with random weights.
-
-    Args:
-        backbone: see `sgr.models.recipes`; a convolutional one.
-        unit: None, or `kind` (`sgr`, `glore`) and the arguments of that unit.
-        classes, anchors, proposals, boxes: as `MaskRCNN`.
-    """
+def build(settings: DetectorSettings) -> MaskRCNN:
+    """The network of one row, with random weights; its backbone is a convolutional one of stride STRIDE."""
     with torch.random.fork_rng(devices=[]):  # rows that differ in it start from the same proposals and heads
-        trunk = Backbone(backbone, STRIDE)
-        inserted = None if unit is None else build_unit(trunk.channels[-1], **unit)
-    return MaskRCNN(trunk, inserted, classes=classes, anchors=anchors, proposals=proposals, boxes=boxes)
+        trunk = Backbone(settings.backbone)
+        unit = settings.unit.make(trunk.channels[-1]) if settings.unit else None
+    return MaskRCNN(
+        trunk,
+        unit,
+        classes=settings.classes,
+        anchors=settings.anchors,
+        proposals=settings.proposals,
+        boxes=settings.boxes,
+    )
 
 
 def start_from(network: MaskRCNN, tensors: dict[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class TrainingImages(Dataset[Item]):
         *,
         length: int,
         seed: int,
-        min_sizes: list[int],
+        min_sizes: Sequence[int],
         max_size: int,
         flip: bool,
     ) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file
 from torch import Tensor
@@ -13,69 +13,48 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from sgr import ranks
-from sgr.data.coco import CLASSES, Annotations
+from sgr.data.coco import Annotations
 from sgr.data.manifest import check
-from sgr.detection.network import STRIDE, build, start_from
+from sgr.detection.network import build, start_from
 from sgr.detection.samples import Item, TrainingImages, padded
+from sgr.detection.settings import STRIDE, TransferFiles, TransferSettings
 from sgr.device import memory_format, reproducible
 from sgr.files import read_json
 from sgr.training.batch_share import share
-from sgr.training.learn import learn
+from sgr.training.loop import Learner, fit
 from sgr.training.optimizer import build_optimizer
 
 
-def transfer(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
-    """Fine-tune on MS-COCO, or go on from the folder's checkpoint. All ranks of a job call it; the first alone writes.
+def transfer(settings: TransferSettings, files: TransferFiles, seed: int, folder: Path) -> None:
+    """Fine-tune on MS-COCO, or go on from the folder's checkpoint; `sgr.training.loop.fit` says what is written."""
+    loop = settings.loop
+    share(loop.batch_size, loop.accumulate, ranks.number())
+    device = reproducible(seed, settings.threads)
+    check(files.data, read_json(files.manifest))
 
-    Args:
-        spec: `plan` (the row's plan entry), `seed`, what the network starts from, and the hash of the manifest.
-        where: `data`, `manifest`, `loader_workers`, `checkpoint_seconds`, and the file the network starts from:
-            `weights` of a backbone, `model` of a segmentation network; both None for random weights.
-        folder: the job's own.
-
-    Returns:
-        The names of what it wrote: model.safetensors, curve.csv.
-    """
-    plan, seed = spec["plan"], spec["seed"]
-    settings = plan["training"]
-    share(settings["batch_size"], settings["accumulate"], ranks.number())
-    device = reproducible(seed, plan["threads"])
-    check(Path(where["data"]), read_json(where["manifest"]))
-
-    network = build(**plan["network"], classes=len(CLASSES))
-    if where["weights"]:
-        network.backbone.body.load_state_dict(load_file(where["weights"]))
-    if where["model"]:
-        start_from(network, load_file(where["model"]))
-    network.to(device).to(memory_format=memory_format(settings["channels_last"]))
-    names = ("learning_rate", "head_multiplier", "momentum", "weight_decay")
-    optimizer = build_optimizer(network, optimizer="sgd", **{name: settings[name] for name in names})
-    schedule = steps(optimizer, settings["milestones"], settings["warmup"])
+    network = build(settings.network)
+    if files.weights:
+        network.backbone.body.load_state_dict(load_file(files.weights))
+    if files.model:
+        start_from(network, load_file(files.model))
+    network.to(device).to(memory_format=memory_format(loop.channels_last))
+    optimizer = build_optimizer(network, settings.optimizer)
+    schedule = steps(optimizer, settings.milestones, settings.warmup)
     positions = TrainingImages(
-        Annotations(where["data"], plan["split"]),
-        length=settings["iterations"] * settings["batch_size"],
+        Annotations(files.data, settings.split),
+        length=loop.iterations * loop.batch_size,
         seed=seed,
-        min_sizes=plan["min_sizes"],
-        max_size=plan["max_size"],
-        flip=plan["flip"],
+        min_sizes=settings.min_sizes,
+        max_size=settings.max_size,
+        flip=settings.flip,
     )
-    return learn(
-        network,
-        network.loss_weights,
-        optimizer,
-        schedule,
-        positions,
-        # boxes decoded in bf16 would be whole pixels off
-        settings | {"precision": "fp32", "compile": False},
-        seed,
-        where,
-        folder,
-        f"{plan['row']} seed {seed}",
-        partial(collate, fill=network.backbone.mean_colour),
+    learner = Learner(network, network.loss_weights, optimizer, schedule)
+    fit(
+        learner, positions, loop, seed, files.run, folder, partial(collate, fill=network.backbone.mean_colour)
     )
 
 
-def steps(optimizer: Optimizer, milestones: list[int], warmup: int) -> LambdaLR:
+def steps(optimizer: Optimizer, milestones: Sequence[int], warmup: int) -> LambdaLR:
     """The rate divided by 10 from each milestone on, rising linearly over the first `warmup` iterations."""
 
     def factor(iteration: int) -> float:

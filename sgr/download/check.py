@@ -8,9 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from sgr.data import dataset as dataset_module
-from sgr.data.files import decode, in_parallel, read_image
-from sgr.download.layouts import SINGLE, Part, parts, stems
+from sgr.data import reader
+from sgr.data.files import decode, read_image
+from sgr.data.parallel import in_parallel
+from sgr.datasets import describe
+from sgr.download.layout import Part, stems
 from sgr.download.present import FINISHED, UNFINISHED, needed
 from sgr.errors import UserError
 
@@ -31,13 +33,13 @@ class Report(NamedTuple):
 
 def check(dataset: str, root: Path, deep: bool = False) -> Report:
     """Compare a folder with a dataset's layout, and decode some of its files, or all if `deep`."""
-    report = count(dataset, root)
+    about, report = describe(dataset), count(dataset, root)
     if not root.is_dir():
         return report
-    lacking = {archive.name for archive in needed(dataset, root)}
+    lacking = {archive.name for archive in needed(about.archives, root)}
     jobs = [
         (dataset, part.kind, str(root / part.folder), name, part.suffixes)
-        for part in parts(dataset, root)
+        for part in about.layout(root)
         if part.archive not in lacking
         for name in _chosen(sorted(stems(root / part.folder, part.suffixes)), deep)
     ]
@@ -47,22 +49,22 @@ def check(dataset: str, root: Path, deep: bool = False) -> Report:
 
 def count(dataset: str, root: Path) -> Report:
     """The same without decoding anything."""
-    report = Report({}, [], [])
+    about, report = describe(dataset), Report({}, [], [])
     remedy = f"run dvc repro download@{dataset} with data: folder"
     if not root.is_dir():
         report.problems.append(f"{dataset}: there is no folder {root}: {remedy}, or set SGR_DATA")
         return report
     if any((root / name).exists() for name in (UNFINISHED, FINISHED)):
         report.problems.append(f"{dataset}: a download into {root} was interrupted: {remedy} to go on")
-    lacking = {archive.name: archive for archive in needed(dataset, root)}
+    lacking = {archive.name: archive for archive in needed(about.archives, root)}
     for archive in lacking.values():
         report.problems.append(
             f"{dataset}: {root} holds no {' or '.join(archive.provides)}: {remedy}, or extract {archive.name} there"
         )
-    for name, source in SINGLE.get(dataset, {}).items():
+    for name, source in about.single_files.items():
         if source not in lacking and not (root / name).is_file():
             report.problems.append(f"{dataset}: {name} is missing: extract {source} again")
-    for part in parts(dataset, root):
+    for part in about.layout(root):
         names = part.names(root)
         found = stems(root / part.folder, part.suffixes)
         if part.shared:
@@ -111,7 +113,7 @@ def _undecodable(dataset: str, kind: str, folder: str, name: str, suffixes: tupl
         if kind == "image":
             read_image(path)
         elif kind == "label":
-            dataset_module(dataset).read_label(path)
+            reader(dataset).read_label(path)
         else:
             decode(path, np.array)
     except UserError as error:

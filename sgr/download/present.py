@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from sgr.download import cityscapes_login as cityscapes
 from sgr.download import http
-from sgr.download.sources import SOURCES, Archive
+from sgr.download.layout import Archive
 from sgr.download.space import need
 from sgr.download.unpack import Damaged, unpack
 from sgr.errors import UserError
@@ -27,19 +28,21 @@ from sgr.jobs.locks import locked
 UNFINISHED, FINISHED, LOCK = ".download", ".downloaded", ".download.lock"
 
 
-def make_present(dataset: str, folder: Path, mirror: str | None = None) -> None:
+def make_present(dataset: str, archives: Sequence[Archive], folder: Path, mirror: str | None = None) -> None:
     """Make `folder` hold a dataset as its owners ship it.
 
     An archive is needed when nothing that it provides is in the folder. It is taken from the folder itself or the one
     around it, where the user may have put it; else from the mirror; else from its official address.
 
     Args:
+        dataset: its name, for the sentences.
+        archives: all that bring it.
         mirror: address or folder with the archives under their official names.
 
     Raises:
         UserError: a sentence for whatever goes wrong; the same call goes on later.
     """
-    if not (needed(dataset, folder) or (folder / UNFINISHED).exists() or (folder / FINISHED).exists()):
+    if not (needed(archives, folder) or (folder / UNFINISHED).exists() or (folder / FINISHED).exists()):
         return
     if not folder.parent.is_dir():
         raise UserError(
@@ -51,7 +54,7 @@ def make_present(dataset: str, folder: Path, mirror: str | None = None) -> None:
         folder.mkdir(exist_ok=True)
         with locked(folder, LOCK, "data"):
             try:
-                _finish(dataset, folder, mirror)
+                _finish(dataset, archives, folder, mirror)
             finally:
                 _tidy(folder, new)
     except OSError as error:
@@ -61,22 +64,22 @@ def make_present(dataset: str, folder: Path, mirror: str | None = None) -> None:
         ) from None
 
 
-def needed(dataset: str, folder: Path) -> list[Archive]:
-    """The archives of a dataset that a folder still needs, those not yet moved out of `.download` among them."""
+def needed(archives: Sequence[Archive], folder: Path) -> list[Archive]:
+    """Those archives that a folder still needs, those not yet moved out of `.download` among them."""
     return [
         archive
-        for archive in SOURCES[dataset]
+        for archive in archives
         if _tree(folder, archive).exists() or not any((folder / name).exists() for name in archive.provides)
     ]
 
 
-def _finish(dataset: str, folder: Path, mirror: str | None) -> None:
+def _finish(dataset: str, archives: Sequence[Archive], folder: Path, mirror: str | None) -> None:
     work, finished = folder / UNFINISHED, folder / FINISHED
     shutil.rmtree(finished, ignore_errors=True)
-    archives = needed(dataset, folder)
-    if archives or work.exists():
+    missing = needed(archives, folder)
+    if missing or work.exists():
         work.mkdir(parents=True, exist_ok=True)
-        _complete(dataset, folder, archives, mirror)
+        _complete(dataset, folder, missing, mirror)
         # one rename ends the download, so that a kill while files are removed leaves no half of it
         work.rename(finished)
         shutil.rmtree(finished)

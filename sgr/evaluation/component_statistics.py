@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sgr.data import dataset
+from sgr.data import reader
 from sgr.data.component_archive import ComponentArchive
-from sgr.data.files import Bytes, Sample, in_parallel
+from sgr.data.files import Bytes, Sample
 from sgr.data.manifest import Manifest, samples
+from sgr.data.parallel import in_parallel
 from sgr.errors import UserError
 
 Integers = npt.NDArray[np.int64]
@@ -65,6 +66,7 @@ def measure(
     manifest: Manifest,
     split: str,
     archive: Path,
+    things: npt.NDArray[np.bool_],
     min_of_component: float = MIN_SHARE,
     min_of_instance: float = MIN_SHARE,
 ) -> Statistics:
@@ -73,19 +75,21 @@ def measure(
     Args:
         root: the dataset's folder.
         archive: the split's components, of the stage `components`.
+        things: (classes,) whether a class has instances.
         min_of_component, min_of_instance: as in `count`.
 
     Raises:
         UserError: the dataset has no instances, a file is missing or unreadable, or sizes differ.
     """
     name = manifest["dataset"]
-    if not hasattr(dataset(name), "read_instances"):
+    if not hasattr(reader(name), "read_instances"):
         raise UserError(f"{name} has no instance annotations to compare its components with")
     found = ComponentArchive(archive)
     shares = (min_of_component, min_of_instance)
     images = list(
         in_parallel(
-            _count_sample, [(name, sample, found, *shares) for sample in samples(root, manifest, split)]
+            _count_sample,
+            [(name, sample, found, things, *shares) for sample in samples(root, manifest, split)],
         )
     )
     if not images:
@@ -149,24 +153,19 @@ def count(
     )
 
 
-def thing_classes(dataset_name: str) -> npt.NDArray[np.bool_]:
-    """(classes,) whether each class of a dataset has instances."""
-    module = dataset(dataset_name)
-    return np.array([name in module.THINGS for name in module.CLASSES])
-
-
 def _count_sample(
     dataset_name: str,
     sample: Sample,
     archive: ComponentArchive,
+    things: npt.NDArray[np.bool_],
     min_of_component: float,
     min_of_instance: float,
 ) -> Counts:
-    module = dataset(dataset_name)
+    module = reader(dataset_name)
     maps = archive.read(sample.id), module.read_label(sample.label), module.read_instances(sample.label)
     if len({one.shape for one in maps}) > 1:
         raise UserError(f"components, labels and instances of {sample.id} have different sizes")
-    return count(*maps, thing_classes(dataset_name), min_of_component, min_of_instance)
+    return count(*maps, things, min_of_component, min_of_instance)
 
 
 def _add(first: Counts, second: Counts) -> Counts:

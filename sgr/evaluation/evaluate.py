@@ -9,46 +9,38 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from sgr import data
 from sgr.data.manifest import check
 from sgr.device import measured, reproducible
 from sgr.evaluation.inference import single_and_multi_scale
 from sgr.evaluation.miou import confusion, summary
+from sgr.evaluation.settings import EvaluateSettings, EvaluationFiles
 from sgr.evaluation.trained_network import evaluation_loader, trained_network
 from sgr.files import read_json, write_json
 from sgr.models.network import parameter_count
 
 
-def evaluate(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
-    """Write metrics.json: {split: {miou_ss, miou_ms, pixel_accuracy_ss, ..., iou_ss: {class: ...}, ...}}.
-
-    Args:
-        spec: `plan` (the row's plan entry), `seed`, and the key of the training job.
-        where: `data`, `manifest`, `model` (weights), `loader_workers`.
-        folder: the job's own.
-    """
-    plan = spec["plan"]
-    device = reproducible(spec["seed"], plan["threads"])
-    manifest = read_json(where["manifest"])
-    check(Path(where["data"]), manifest)
-    network = trained_network(plan, where["model"], device)
-    names = data.dataset(plan["dataset"]).CLASSES
-    inference = plan["inference"]
+def evaluate(settings: EvaluateSettings, files: EvaluationFiles, seed: int, folder: Path) -> None:
+    """Write metrics.json: {split: {miou_ss, miou_ms, pixel_accuracy_ss, ..., iou_ss: {class: ...}}, parameters}."""
+    seen, names = settings.seen, settings.classes
+    device = reproducible(seed, seen.threads)
+    manifest = read_json(files.manifest)
+    check(files.data, manifest)
+    network = trained_network(seen, files, device)
     metrics: dict[str, Any] = {}
     began, images = time.monotonic(), 0
-    for split in plan["splits"]:
+    for split in settings.splits:
         matrices = {kind: torch.zeros(len(names), len(names), dtype=torch.int64) for kind in ("ss", "ms")}
         total = len(manifest["splits"][split])
-        title = f"{plan['row']} seed {spec['seed']} on {split}"
-        loader = evaluation_loader(plan, where, manifest, split)
+        loader = evaluation_loader(seen, files, manifest, split)
+        title = f"{files.title} on {split}"
         for _, image, label in tqdm(loader, desc=title, total=total, unit="image", mininterval=1):
             single, multi = single_and_multi_scale(
                 network,
                 image.to(device),
                 (label.shape[1], label.shape[2]),
-                resize=plan["resize"],
-                scales=inference["scales"],
-                flip=inference["flip"],
+                resize=seen.resize,
+                scales=settings.inference.scales,
+                flip=settings.inference.flip,
             )
             matrices["ss"] += confusion(single.cpu(), label, len(names))
             matrices["ms"] += confusion(multi.cpu(), label, len(names))
@@ -60,4 +52,3 @@ def evaluate(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[
         }
     write_json(folder / "metrics.json", metrics | {"parameters": parameter_count(network)})
     write_json(folder / "measured.json", measured(device, images / (time.monotonic() - began)))
-    return ["metrics.json"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -49,7 +51,13 @@ def scores(network: Network, images: Tensor, size: tuple[int, int], scale: float
 
 @torch.inference_mode()
 def single_and_multi_scale(
-    network: Network, images: Tensor, size: tuple[int, int], *, resize: float, scales: list[float], flip: bool
+    network: Network,
+    images: Tensor,
+    size: tuple[int, int],
+    *,
+    resize: float,
+    scales: Sequence[float],
+    flip: bool,
 ) -> tuple[Tensor, Tensor]:
     """Predicted classes (B, *size): single-scale, and by the mean of the scores over scales and flips.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,35 +17,34 @@ from sgr.data.files import read_image
 from sgr.data.manifest import check
 from sgr.device import measured, reproducible
 from sgr.evaluation.semantics import extended, image_regions
+from sgr.evaluation.settings import EvaluationFiles, InstanceSemanticsSettings
 from sgr.evaluation.trained_network import trained_network
 from sgr.files import read_json, write_json
 from sgr.semantics import mask_semantics
 
 
-def instance_semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
+def instance_semantics(
+    settings: InstanceSemanticsSettings, files: EvaluationFiles, seed: int, folder: Path
+) -> None:
     """Write instance_semantics.json: the means over the images of a split that have an instance.
 
     The bins of an image are its instances, which are all of things. Crowd regions and stuff are no bins: a pixel that
     no instance covers has no vote.
-
-    Args: as `sgr.evaluation.evaluate.evaluate`; the plan's `dataset` and `split` are those of the instances, and
-        `trained_on` is the dataset of the row.
     """
-    plan = spec["plan"]
-    device = reproducible(spec["seed"], plan["threads"])
-    root = Path(where["data"])
-    check(root, read_json(where["manifest"]))
-    network = trained_network({**plan, "dataset": plan["trained_on"]}, where["model"], device)
-    images = InstanceSamples(root, plan["split"])
+    seen, split = settings.seen, settings.split
+    device = reproducible(seed, seen.threads)
+    check(files.data, read_json(files.manifest))
+    network = trained_network(seen, files, device)
+    images = InstanceSamples(files.data, split)
     values: list[tuple[float, float]] = []
     instances = 0
     began = time.monotonic()
-    title = f"{plan['row']} seed {spec['seed']} instances on {plan['split']}"
-    loader = _loader(images, where["loader_workers"])
+    title = f"{files.title} instances on {split}"
+    loader = _loader(images, files.loader_workers)
     for image, masks in tqdm(loader, desc=title, total=len(images), unit="image", mininterval=1):
         if not len(masks):
             continue
-        regions, covered = image_regions(network, image.to(device), plan["resize"])
+        regions, covered = image_regions(network, image.to(device), seen.resize)
         result = mask_semantics(regions, extended(masks.to(device), covered, False))
         if not bool(result.semantics.isnan()):
             values.append((float(result.semantics), float(result.diversity)))
@@ -55,10 +53,9 @@ def instance_semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path
     measures = {"semantics_instance": means[0], "diversity_instance": means[1]}
     write_json(
         folder / "instance_semantics.json",
-        {plan["split"]: {**measures, "images": len(values), "instances": instances}},
+        {split: {**measures, "images": len(values), "instances": instances}},
     )
     write_json(folder / "measured.json", measured(device, len(images) / (time.monotonic() - began)))
-    return ["instance_semantics.json"]
 
 
 class InstanceSamples(Dataset[tuple[Tensor, Tensor]]):

@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from sgr import data
 from sgr.data.files import IGNORE
 from sgr.data.manifest import check
 from sgr.device import measured, reproducible
 from sgr.evaluation.inference import padded, resized
+from sgr.evaluation.settings import EvaluationFiles, SemanticsSettings
 from sgr.evaluation.trained_network import evaluation_loader, trained_network
 from sgr.files import read_json, write_bytes, write_json
 from sgr.models.network import Network
@@ -27,30 +27,26 @@ SHOWN = 6  # regions kept of each example
 ALIKE = 0.7  # cosine from which two regions count as one to look at
 
 
-def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list[str]:
-    """Write semantics.json (means over the images that have a label) and tokens.npz (examples, evenly spread).
-
-    Args: as `sgr.evaluation.evaluate.evaluate`.
-    """
-    plan = spec["plan"]
-    device = reproducible(spec["seed"], plan["threads"])
-    manifest = read_json(where["manifest"])
-    check(Path(where["data"]), manifest)
-    network = trained_network(plan, where["model"], device)
-    classes = len(data.dataset(plan["dataset"]).CLASSES)
-    total = len(manifest["splits"][plan["split"]])
-    shown = {(2 * index + 1) * total // (2 * plan["examples"]) for index in range(plan["examples"])}
+def semantics(settings: SemanticsSettings, files: EvaluationFiles, seed: int, folder: Path) -> None:
+    """Write semantics.json (means over the images that have a label) and tokens.npz (examples, evenly spread)."""
+    seen, split = settings.seen, settings.split
+    device = reproducible(seed, seen.threads)
+    manifest = read_json(files.manifest)
+    check(files.data, manifest)
+    network = trained_network(seen, files, device)
+    total = len(manifest["splits"][split])
+    shown = {(2 * index + 1) * total // (2 * settings.examples) for index in range(settings.examples)}
     values: list[tuple[float, float]] = []
     examples: dict[str, Any] = {}
     began = time.monotonic()
-    loader = evaluation_loader(plan, where, manifest, plan["split"])
-    title = f"{plan['row']} seed {spec['seed']} tokens on {plan['split']}"
+    loader = evaluation_loader(seen, files, manifest, split)
+    title = f"{files.title} tokens on {split}"
     for number, (name, image, label) in enumerate(
         tqdm(loader, desc=title, total=total, unit="image", mininterval=1)
     ):
-        regions, covered = image_regions(network, image.to(device), plan["resize"])
+        regions, covered = image_regions(network, image.to(device), seen.resize)
         cells = extended(label.to(device), covered, IGNORE)
-        result = token_semantics(regions, cells, classes, IGNORE)
+        result = token_semantics(regions, cells, seen.network.classes, IGNORE)
         if not bool(result.semantics.isnan()):
             values.append((float(result.semantics), float(result.diversity)))
         if number in shown:
@@ -66,7 +62,7 @@ def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list
     write_json(
         folder / "semantics.json",
         {
-            plan["split"]: {
+            split: {
                 "semantics_class": None if means[0] is None else float(means[0]),
                 "diversity_class": None if means[1] is None else float(means[1]),
                 "images": len(values),
@@ -77,7 +73,6 @@ def semantics(spec: dict[str, Any], where: dict[str, Any], folder: Path) -> list
     np.savez_compressed(packed, count=np.array(len(examples) // 5), **examples)
     write_bytes(folder / "tokens.npz", packed.getvalue())
     write_json(folder / "measured.json", measured(device, total / (time.monotonic() - began)))
-    return ["semantics.json", "tokens.npz"]
 
 
 @torch.inference_mode()

@@ -11,77 +11,34 @@ from typing import Any
 
 import numpy as np
 
-from sgr.data import WITHOUT_LABEL_MAPS, dataset
-from sgr.data.files import IGNORE, Bytes, check_split, in_parallel
+from sgr.data.files import IGNORE, Bytes, check_split
+from sgr.data.parallel import in_parallel
+from sgr.datasets import Generated, Scene, describe
 from sgr.errors import UserError
 from sgr.files import read_json, sha256_file, write_json
-from sgr.generated import painter, scenes
+from sgr.generated import scenes
 
 MARKER = "generated.json"  # in the root of every generated dataset: what it was generated from
 
-# Class of each role of sgr.generated.painter, in the order of ROLES: the role's own, or the nearest one left, or none.
-CLASS_OF_ROLE: dict[str, tuple[str | None, ...]] = {
-    "ade20k": ("sky", "water", "road", "grass", "building", "tree", "car", "boat", "person", "pole", "fence"),
-    "camvid": (
-        "sky",
-        "pavement",
-        "road",
-        "fence",
-        "building",
-        "tree",
-        "car",
-        "bicyclist",
-        "pedestrian",
-        "pole",
-        "sign",
-    ),
-    "cityscapes": (
-        "sky",
-        "terrain",
-        "road",
-        "sidewalk",
-        "building",
-        "vegetation",
-        "car",
-        "bus",
-        "person",
-        "pole",
-        "fence",
-    ),
-    "coco": (None, None, None, None, None, None, "car", "boat", "person", None, None),
-    "cocostuff10k": (
-        "sky-other",
-        "water-other",
-        "road",
-        "grass",
-        "building-other",
-        "tree",
-        "car",
-        "boat",
-        "person",
-        "traffic light",
-        "fence",
-    ),
-}
-_VARYING = ("ade20k", "coco", "cocostuff10k")  # datasets whose real images differ in size
 
-
-def generate(dataset_name: str, root: Path, counts: dict[str, int], size: tuple[int, int], seed: int) -> None:
+def generate(dataset: str, root: Path, counts: dict[str, int], size: tuple[int, int], seed: int) -> None:
     """Write `counts[split]` scenes of each split under `root`; the folder appears when it is whole.
 
     A folder generated from the same arguments and code is left alone; from others, it is replaced.
 
     Args:
-        size: (height, width) in pixels; ADE20K's, COCO's and COCO-Stuff's images are up to a quarter larger on each
-        side. seed: non-negative; a scene depends on (seed, dataset, split, number) only, not on the counts.
+        size: (height, width) in pixels; where a dataset's real images vary in size, so do these, by up to a quarter
+            more on each side.
+        seed: non-negative; a scene depends on (seed, dataset, split, number) only, not on the counts.
 
     Raises:
-        UserError: unknown dataset or split, or `root` holds something that was not generated.
+        UserError: the dataset or split is unknown or cannot be generated, or `root` holds something that was not
+            generated.
     """
-    module, root = dataset(dataset_name), Path(root).absolute()
+    made, root = generated_as(dataset), Path(root).absolute()
     for split in counts:
-        check_split(split, module.SPLITS, dataset_name)
-    recipe = _recipe(module.__file__, dataset_name, counts, size, seed)
+        check_split(split, tuple(describe(dataset).splits), dataset)
+    recipe = _recipe(dataset, counts, size, seed)
     if root.exists() and any(root.iterdir()):
         if not (root / MARKER).is_file():
             raise UserError(
@@ -95,10 +52,10 @@ def generate(dataset_name: str, root: Path, counts: dict[str, int], size: tuple[
     replaced = aside.with_name(f"{aside.name}.replaced")
     try:
         aside.chmod(0o755)
-        scene = (aside, dataset_name, size, seed)
+        scene = (aside, dataset, size, seed)
         for _ in in_parallel(_write, ((*scene, split, n) for split in counts for n in range(counts[split]))):
             pass
-        module.write_lists(aside)
+        made.finish(aside)
         write_json(aside / MARKER, recipe)
         os.sync()
         if root.exists():
@@ -109,47 +66,53 @@ def generate(dataset_name: str, root: Path, counts: dict[str, int], size: tuple[
         shutil.rmtree(replaced, ignore_errors=True)
 
 
-def draw(dataset_name: str, size: tuple[int, int], seed: int, split: str, number: int) -> tuple[Bytes, Bytes]:
-    """One scene: image (H, W, 3) uint8 and train ids (H, W) uint8 of a dataset, 255 ignored."""
-    return draw_instances(dataset_name, size, seed, split, number)[:2]
-
-
-def draw_instances(
-    dataset_name: str, size: tuple[int, int], seed: int, split: str, number: int
-) -> tuple[Bytes, Bytes, Bytes]:
-    """The same, and the instances (H, W) uint8 of its things: 1, 2, ..., groups from FIRST_GROUP on, 0 elsewhere."""
-    rng = np.random.default_rng([seed, zlib.crc32(f"{dataset_name} {split}".encode()), number])
-    if dataset_name in _VARYING:
+def draw(dataset: str, size: tuple[int, int], seed: int, split: str, number: int) -> Scene:
+    """One scene in the terms of a dataset; arguments as in `generate`."""
+    rng = np.random.default_rng([seed, zlib.crc32(f"{dataset} {split}".encode()), number])
+    description = describe(dataset)
+    if description.varying_sizes:
         height, width = (int(rng.integers(side, side + side // 4 + 1)) for side in size)
         size = (height, width)
-    image, roles, instances = scenes.drawn(rng, size, detection=dataset_name in WITHOUT_LABEL_MAPS)
+    image, roles, instances = scenes.scene(rng, size, detection=not description.label_maps)
+    return Scene(image, class_of_role(dataset)[roles], instances)
+
+
+def class_of_role(dataset: str) -> Bytes:
+    """(256,) train id of each of the painter's ROLES in a dataset, IGNORE where there is none and behind them."""
+    classes = describe(dataset).classes
     table = np.full(256, IGNORE, dtype=np.uint8)
-    table[: len(painter.ROLES)] = class_of_role(dataset_name)
-    return image, table[roles], instances
+    for role, name in enumerate(generated_as(dataset).roles):
+        if name is not None:
+            table[role] = classes.index(name)
+    return table
 
 
-def class_of_role(dataset_name: str) -> list[int]:
-    """Train id of each of ROLES in a dataset, IGNORE where none is."""
-    classes = dataset(dataset_name).CLASSES
-    return [IGNORE if name is None else classes.index(name) for name in CLASS_OF_ROLE[dataset_name]]
+def generated_as(dataset: str) -> Generated:
+    """How scenes become a dataset. Raises UserError for one that is never generated."""
+    found = describe(dataset).generated
+    if found is None:
+        raise UserError(
+            f"{dataset} cannot be generated: sgr/datasets/{dataset}.py says nothing of `generated`"
+        )
+    return found
 
 
-def _write(root: Path, dataset_name: str, size: tuple[int, int], seed: int, split: str, number: int) -> None:
-    module = dataset(dataset_name)
-    image, label, instances = draw_instances(dataset_name, size, seed, split, number)
-    module.write_sample(root, split, number, image, label)
-    if hasattr(module, "write_instances"):
-        module.write_instances(root, split, number, label, instances)
+def _write(root: Path, dataset: str, size: tuple[int, int], seed: int, split: str, number: int) -> None:
+    generated_as(dataset).write(root, split, number, draw(dataset, size, seed, split, number))
 
 
-def _recipe(
-    module_file: str | None, dataset_name: str, counts: dict[str, int], size: tuple[int, int], seed: int
-) -> dict[str, Any]:
-    sources = [__file__, painter.__file__, scenes.__file__, module_file or ""]
+def _recipe(dataset: str, counts: dict[str, int], size: tuple[int, int], seed: int) -> dict[str, Any]:
+    """What a generated dataset was made from."""
+    modules = [f"generated.{name}" for name in ("generate", "painter", "scenes", "writing")]
+    modules += [f"datasets.{dataset}", f"data.{dataset}"]
+    files = {
+        module: Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
+        for module in modules
+    }
     return {
-        "dataset": dataset_name,
+        "dataset": dataset,
         "counts": counts,
         "size": list(size),
         "seed": seed,
-        "sources": {Path(source).name: sha256_file(source) for source in sources},
+        "sources": {module: sha256_file(file) for module, file in files.items()},
     }

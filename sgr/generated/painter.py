@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from sgr.data.files import FIRST_GROUP, IGNORE, Bytes
+from sgr.data.files import IGNORE, Bytes
 
 ROLES = ("sky", "water", "road", "ground", "building", "tree", "car", "boat", "person", "pole", "fence")
 
 SKY, WATER, ROAD, GROUND, BUILDING, TREE, CAR, BOAT, PERSON, POLE, FENCE = range(len(ROLES))
 THINGS = (CAR, BOAT, PERSON)  # the roles whose instances are told apart
+FIRST_GROUP = 200  # numbers of instances from here on are groups, whose things are not told apart
+
 # Texture of each role: amplitudes in grey levels of clouds, ripples and grain. Lookalikes share a row.
 TEXTURE = np.zeros((256, 3), dtype=np.float32)
 TEXTURE[:11] = [
@@ -187,8 +189,7 @@ class Painter:
     def image(self) -> Bytes:
         """Paint with each role's texture, lit by one light, as seen by a noisy camera."""
         rng, shape = self.rng, (self.height, self.width)
-        # A strip to ignore looks like what lies below it, which the roles do not remember: it gets no
-        # texture.
+        # A strip to ignore looks like what lies below it, which the roles do not remember: it gets no texture.
         amplitude = TEXTURE[np.array(self._roles)]
         y = np.arange(self.height, dtype=np.float32)[:, None] / self.height
         phase = rng.uniform(0, 2 * np.pi) + 6 * self.clouds(4)

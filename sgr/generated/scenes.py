@@ -1,8 +1,7 @@
 """Generated scenes: stuff and things, instances, split components, and classes that only context tells apart.
 
-LOOKALIKES are drawn with the same colours, shapes and texture: water is sky below the land, a boat is a car
-on water. Some scenes look down from above and have no sky at all, so that the position alone does not tell
-either.
+LOOKALIKES are drawn with the same colours, shapes and texture: water is sky below the land, a boat is a car on water.
+Some scenes look down from above and have no sky at all, so that the position alone does not tell either.
 """
 
 from __future__ import annotations
@@ -10,25 +9,12 @@ from __future__ import annotations
 import numpy as np
 
 from sgr.data.files import Bytes
-from sgr.generated.painter import (
-    BOAT,
-    CAR,
-    GROUND,
-    ROAD,
-    SKY,
-    WATER,
-    Painter,
-)
+from sgr.generated.painter import BOAT, CAR, GROUND, ROAD, SKY, WATER, Painter
 
 LOOKALIKES = (("sky", "water"), ("car", "boat"))
 
 
-def scene(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Bytes, Bytes]:
-    """Draw one scene: its image and roles, as `drawn`."""
-    return drawn(rng, size)[:2]
-
-
-def drawn(
+def scene(
     rng: np.random.Generator, size: tuple[int, int], detection: bool = False
 ) -> tuple[Bytes, Bytes, Bytes]:
     """Draw one scene.

@@ -8,24 +8,15 @@ import re
 import shlex
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sgr.errors import UserError
-
-ENVIRONMENT = {
-    "executor": "SGR_EXECUTOR",
-    "data": "SGR_DATA",
-    "mirror": "SGR_MIRROR",
-    "weights": "SGR_WEIGHTS",
-    "jobs": "SGR_JOBS",
-    "max_jobs": "SGR_MAX_JOBS",
-    "checkpoint_seconds": "SGR_CHECKPOINT_SECONDS",
-}
-
+from sgr.jobs.project import Project
+from sgr.jobs.store import JobStore
 
 # sbatch's own ways to say a time: M, M:S, H:M:S, D-H, D-H:M and D-H:M:S
 TIME = re.compile(
@@ -87,25 +78,51 @@ class Slurm(BaseModel):
 
 
 class Cluster(BaseModel):
-    """The settings of this machine; folders are absolute."""
+    """Where jobs run; folders are absolute. A project subclasses it, names itself, and may add settings of its own.
+
+    Attributes:
+        executor: `inline` in the calling process, `local` in one of their own, or `slurm`.
+        jobs: folder of the job store.
+        max_jobs: jobs at once.
+        slurm: what a job asks of SLURM.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    project: ClassVar[Project]
+
     executor: Literal["inline", "local", "slurm"] = "inline"
-    data: Path | dict[str, Path] | None = None
-    mirror: str | None = None
-    weights: Path | None = None
     jobs: Path = Path("jobs")
-    loader_workers: int | None = Field(default=None, ge=0)
     max_jobs: int | None = Field(default=None, ge=1)
-    checkpoint_seconds: float = Field(default=120, ge=0)
     slurm: Slurm = Slurm()
 
-    def data_folder(self, dataset: str) -> Path | None:
-        """The user's own folder of a dataset, or None when no setting names one."""
-        if isinstance(self.data, dict):
-            return self.data.get(dataset)
-        return None if self.data is None else self.data / dataset
+    @property
+    def store(self) -> JobStore:
+        """The job store."""
+        return JobStore(self.jobs)
+
+    @classmethod
+    def variable(cls, key: str) -> str:
+        """The environment variable that wins over a key of cluster.yaml."""
+        return f"{cls.project.prefix}_{key.upper()}"
+
+    @classmethod
+    def read(cls, root: Path | None = None) -> Self:
+        """Read `<root>/cluster.yaml`, if there is one, and the environment, which wins; `slurm` has no variable.
+
+        Relative folders start at `root`, `main_root()` if not given. Raises UserError naming the file or variable and
+        the key for an unknown key or a bad value.
+        """
+        root = root or main_root()
+        file = root / "cluster.yaml"
+        values = _read(file) if file.exists() else {}
+        variables = {key: os.environ.get(cls.variable(key)) for key in cls.model_fields if key != "slurm"}
+        overrides = {key: value for key, value in variables.items() if value}
+        try:
+            cluster = cls.model_validate({**values, **overrides})
+        except ValidationError as error:
+            raise UserError(_sentence(error, cls, overrides)) from None
+        return cluster.model_copy(update={key: _absolute(value, root) for key, value in cluster})
 
 
 def main_root(start: Path | None = None) -> Path:
@@ -124,30 +141,10 @@ def main_root(start: Path | None = None) -> Path:
     return start
 
 
-def settings(root: Path | None = None) -> Cluster:
-    """Read `<root>/cluster.yaml`, if there is one, and the SGR_… variables, which win.
-
-    Raises UserError naming the file or variable and the key for an unknown key or a bad value.
-    """
-    root = root or main_root()
-    file = root / "cluster.yaml"
-    values = _read(file) if file.exists() else {}
-    overrides = {key: os.environ[name] for key, name in ENVIRONMENT.items() if os.environ.get(name)}
-    try:
-        cluster = Cluster.model_validate({**values, **overrides})
-    except ValidationError as error:
-        raise UserError(_sentence(error, overrides)) from None
-
-    def absolute(path: Path) -> Path:
-        return root / path.expanduser()
-
-    data = cluster.data
-    if isinstance(data, dict):
-        data = {dataset: absolute(folder) for dataset, folder in data.items()}
-    elif data is not None:
-        data = absolute(data)
-    weights = absolute(cluster.weights) if cluster.weights else None
-    return cluster.model_copy(update={"data": data, "weights": weights, "jobs": absolute(cluster.jobs)})
+def _absolute(value: Any, root: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _absolute(one, root) for key, one in value.items()}
+    return root / value.expanduser() if isinstance(value, Path) else value
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -161,17 +158,17 @@ def _read(file: Path) -> dict[str, Any]:
     return values or {}
 
 
-def _sentence(error: ValidationError, overrides: dict[str, str]) -> str:
+def _sentence(error: ValidationError, cluster: type[Cluster], overrides: dict[str, str]) -> str:
     first = error.errors()[0]
     top, key = str(first["loc"][0]), ".".join(str(part) for part in first["loc"])
     what = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
-        known = list(Slurm.model_fields if top == "slurm" else Cluster.model_fields)
+        known = list(Slurm.model_fields if top == "slurm" else cluster.model_fields)
         near = get_close_matches(str(first["loc"][-1]), known, n=1)
         meant = f"did you mean `{near[0]}`? The" if near else "the"
         return f"cluster.yaml: unknown key `{key}`, {meant} known ones are {', '.join(known)}"
     if top in overrides:
-        return f"{ENVIRONMENT[top]}={overrides[top]}: {what}"
+        return f"{cluster.variable(top)}={overrides[top]}: {what}"
     if isinstance(first["input"], dict):
         return f"cluster.yaml: `{key}`: {what}"
     return f"cluster.yaml: `{key}` is {first['input']!r}: {what}"

@@ -6,13 +6,15 @@ import errno
 import shutil
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.jobs.run.progress import tail
+from sgr.jobs.job import Job
+from sgr.jobs.log import tail
 
 LINES = 12
 RESUME = "run it again and it resumes from its last checkpoint"
@@ -61,10 +63,9 @@ def failure(folder: Path, ending: Ending, log: Path | None = None) -> JobError:
 
 
 def _name(folder: Path) -> str:
-    job = read_json(folder / "job.json")
-    row, seed = job["spec"].get("plan", {}).get("row"), job["spec"].get("seed")
-    of_row = f" of {row}, seed {seed}" if row else ""
-    return f"job {folder.name} ({job['kind']}{of_row})"
+    job = Job.load(folder)
+    seed = "" if job.seed is None else f", seed {job.seed}"
+    return f"job {folder.name} ({job.kind.name}{f' of {job.row}{seed}' if job.row else ''})"
 
 
 def ended_in_slurm(identity: str, shown: Mapping[str, str], log: Path) -> Ending:
@@ -99,6 +100,23 @@ def no_space(path: object) -> str:
 def is_full(error: BaseException) -> bool:
     """Whether an error tells of a full disk, or of a user's full share of it."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def one_sentence() -> Iterator[None]:
+    """Say a user's mistake, or a full disk, as one line without a traceback, and exit with status 2."""
+    try:
+        yield
+    except UserError as error:
+        sentence = str(error)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        sentence = no_space(error.filename or Path.cwd())
+    else:
+        return
+    print(f"error: {sentence}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def interrupted(sentence: str) -> SystemExit:

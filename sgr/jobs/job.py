@@ -7,10 +7,12 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sgr.files import read_json
+from sgr.errors import UserError
+from sgr.files import read_json, write_json
 
 
 @dataclass(frozen=True)
@@ -85,30 +87,42 @@ class Job:
         names = ("settings", "seed", "inputs", "code")
         return {"kind": self.kind.name, **{n: plain(value) for n, value in zip(names, decides, strict=True)}}
 
-    @property
+    @cached_property
     def key(self) -> str:
         """First 32 hex digits of the SHA-256 of the canonical JSON of `content`."""
-        text = json.dumps(self.content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
+        return hashlib.sha256(canonical(self.content).encode()).hexdigest()[:32]
 
     @classmethod
     def load(cls, folder: Path) -> Job:
-        """The job that `JobStore.prepare` wrote into a folder; `settings` and `where` as JSON, without `after`."""
+        """The job that `JobStore.prepare` wrote into a folder; `settings` and `where` as JSON, without `after`.
+
+        Raises UserError if its files do not tell of a job.
+        """
         job, where = read_json(folder / "job.json"), read_json(folder / "where.json")
-        return cls(
-            Kind(**{**job["kind"], "artefacts": tuple(job["kind"]["artefacts"])}),
-            job["settings"],
-            job["seed"],
-            job["inputs"],
-            Code(**job["code"]),
-            where["where"],
-            row=where["row"],
-            threads=where["threads"],
-        )
+        try:
+            kind = Kind(**{**job["kind"], "artefacts": tuple(job["kind"]["artefacts"])})
+            decides = job["settings"], job["seed"], job["inputs"], Code(**job["code"])
+            return cls(kind, *decides, where["where"], row=where["row"], threads=where["threads"])
+        except (KeyError, TypeError):
+            raise UserError(f"{folder}/job.json tells of no job: delete this folder") from None
+
+    def save(self, folder: Path) -> None:
+        """Write what `load` reads."""
+        content = {**self.content, "kind": asdict(self.kind)}
+        write_json(folder / "job.json", content)
+        where = {"where": plain(self.where), "row": self.row, "threads": self.threads}
+        write_json(folder / "where.json", where)
+
+
+def canonical(value: Any) -> str:
+    """A dataclass or JSON value as text, the same for equal values."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"))
 
 
 def plain(value: Any) -> Any:
     """A dataclass, or what holds dataclasses, paths and tuples, as a JSON value."""
-    if is_dataclass(value) and not isinstance(value, type):
-        value = asdict(value)
-    return json.loads(json.dumps(value, default=os.fspath, allow_nan=False))
+    return json.loads(json.dumps(value, default=_plain, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else os.fspath(value)

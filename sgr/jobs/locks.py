@@ -1,4 +1,4 @@
-"""Locks of a folder. The kernel drops them when their holder dies, so none is ever stale."""
+"""Locks of a folder, and which process holds them. The kernel drops a lock when its holder dies, so none is stale."""
 
 from __future__ import annotations
 
@@ -6,8 +6,16 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from sgr.errors import UserError
+
+
+class Holder(NamedTuple):
+    """A worker process and the machine it is on."""
+
+    host: str
+    pid: int
 
 
 @contextmanager
@@ -29,6 +37,18 @@ def is_running(folder: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+def holder(folder: Path) -> Holder | None:
+    """The worker that holds the folder's lock, or None: its last line in attempts.txt is written under the lock."""
+    if not is_running(folder):
+        return None
+    attempts = folder / "attempts.txt"
+    lines = attempts.read_text().splitlines() if attempts.exists() else []
+    if not lines:
+        return None
+    _, host, _, pid = lines[-1].split()
+    return Holder(host, int(pid))
 
 
 def _flock(descriptor: int, operation: int, folder: Path, setting: str = "jobs") -> None:

@@ -13,18 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from sgr.files import read_json
-
-LIBRARIES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "transformers",
-    "numpy",
-    "scipy",
-    "pillow",
-    "connected-components-3d",
-)
-CODE = ("sgr", "stages", "requirements.txt", "pyproject.toml")
+from sgr.jobs.job import Job
+from sgr.jobs.project import Project
 
 
 def now() -> str:
@@ -32,13 +22,13 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def launched(executor: str, code: Path | None) -> dict[str, Any]:
+def launched(executor: str, code: Path | None, project: Project) -> dict[str, Any]:
     """What only the process that starts a job knows: the commit of the current folder, as it is now.
 
-    `dirty` speaks of the code alone: params.yaml and dvc.lock change with every experiment.
+    `dirty` speaks of the paths that the project names: parameters and locks change with every experiment.
     """
     commit = _git("rev-parse", "HEAD")
-    dirty = None if commit is None else bool(_git("status", "--porcelain", "--", *CODE))
+    dirty = None if commit is None else bool(_git("status", "--porcelain", "--", *project.commit_paths))
     return {
         "executor": executor,
         "commit": commit,
@@ -48,8 +38,8 @@ def launched(executor: str, code: Path | None) -> dict[str, Any]:
     }
 
 
-def provenance(folder: Path, started: str, seconds: float) -> dict[str, Any]:
-    """The record of a job that just finished: `launched`, this machine, and the job's own measured.json.
+def provenance(folder: Path, job: Job, started: str, seconds: float) -> dict[str, Any]:
+    """The record of a job that just finished: `launched`, this machine, its libraries, and its own measured.json.
 
     `seconds` and `started` are those of the last attempt; `attempts` tells whether there were others.
     """
@@ -62,7 +52,7 @@ def provenance(folder: Path, started: str, seconds: float) -> dict[str, Any]:
         "hostname": socket.gethostname(),
         "cpu": _cpu(),
         "python": platform.python_version(),
-        "versions": _versions(),
+        "versions": {name: _version(name) for name in job.code.libraries},
     }
     if record["executor"] == "slurm":
         array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
@@ -83,14 +73,11 @@ def _cpu() -> str:
     return models[0] if models else platform.machine()
 
 
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+def _version(library: str) -> str | None:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _git(*arguments: str) -> str | None:

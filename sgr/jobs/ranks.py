@@ -16,8 +16,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from sgr.errors import UserError
-from sgr.jobs.store import Job
-from sgr.jobs.worker import function, record, work
+from sgr.jobs.call import call
+from sgr.jobs.failure import RESUME
+from sgr.jobs.job import Job
+from sgr.jobs.worker import record, work
 
 SILENCE = timedelta(minutes=30)  # the longest that one rank may keep the others waiting
 # gloo and NCCL raise plain RuntimeErrors when another process is gone
@@ -34,10 +36,8 @@ def run(folder: Path, tee: bool = True) -> None:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         work(folder, tee)
         return
-    from sgr import ranks
-
-    with joined():
-        if ranks.rank() == 0:
+    with joined() as rank:
+        if rank == 0:
             work(folder, tee, together=_leading)
         else:
             _follow(folder)
@@ -60,8 +60,8 @@ def tell_from_submitit() -> None:
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Ranks of this process and those beside it, for as long as the block runs; needs torchrun's variables."""
+def joined() -> Iterator[int]:
+    """The rank of this process among those beside it, for as long as the block runs; needs torchrun's variables."""
     import torch
     from torch import distributed as dist
 
@@ -70,16 +70,14 @@ def joined() -> Iterator[None]:
         # SLURM may show a task its own GPU alone
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]) % torch.cuda.device_count())
     dist.init_process_group("cpu:gloo,cuda:nccl" if gpu else "gloo", timeout=SILENCE)
-    yield
+    yield dist.get_rank()
     # after an error the others may be gone, and NCCL would wait for them
     dist.destroy_process_group()
 
 
 @contextmanager
 def _leading() -> Iterator[None]:
-    from sgr import ranks
-
-    ranks.barrier()  # the others start
+    _meet()  # the others start
     try:
         yield
     except RuntimeError as error:
@@ -87,24 +85,29 @@ def _leading() -> Iterator[None]:
             raise
         # failed.json says more if that rank could still write
         raise UserError(
-            f"one of the {ranks.number()} ranks ended without a word, perhaps killed for want of memory; run it again "
-            "and it resumes from its last checkpoint"
+            f"one of the {os.environ['WORLD_SIZE']} ranks ended without a word, perhaps killed for want of memory; "
+            f"{RESUME}"
         ) from error
 
 
 def _follow(folder: Path) -> None:
-    from sgr import ranks
-
     try:
-        ranks.barrier()  # until the first rank holds the lock; if it finds the job finished, it just leaves
-        job = Job.load(folder)
-        function(job.kind)(job.spec, job.where, folder)
+        _meet()  # until the first rank holds the lock; if it finds the job finished, it just leaves
+        call(Job.load(folder), folder)
     except Exception as error:
         if _is_lost(error):
-            print(f"rank {ranks.rank()} leaves: {error}", file=sys.stderr)
+            print(f"rank {os.environ['RANK']} leaves: {error}", file=sys.stderr)
             os._exit(0)
         record(folder, error)
         raise
+
+
+def _meet() -> None:
+    """Wait for all ranks, but for no GPU."""
+    import torch
+    from torch import distributed as dist
+
+    dist.all_reduce(torch.zeros(1))
 
 
 def _is_lost(error: Exception) -> bool:

@@ -1,4 +1,4 @@
-"""The copy of this package that a job runs from: editing the code meanwhile does not change the job."""
+"""The copy of the project's package that a job runs from: editing the code meanwhile does not change the job."""
 
 from __future__ import annotations
 
@@ -8,40 +8,38 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from sgr.errors import UserError
-from sgr.files import sha256_file
-
-if TYPE_CHECKING:
-    from sgr.jobs.store import Job
-
-PACKAGE = Path(__file__).parents[1]
+from sgr.jobs.job import Job
+from sgr.jobs.project import Project
 
 
-def snapshot(store: Path, jobs: Iterable[Job] = ()) -> Path:
+def snapshot(store: Path, project: Project, jobs: Iterable[Job] = ()) -> Path:
     """Folder `<store>/code/<hash of the content>` with the package as it is now; jobs share it.
 
     Raises UserError if that is not the code which the content keys of `jobs` were made from.
     """
-    folder = _copy(store)
-    check_code(jobs, folder)
+    folder = _copy(store, project.package)
+    check_code(jobs, project, folder)
     return folder
 
 
-def check_code(jobs: Iterable[Job], root: Path = PACKAGE.parent) -> None:
-    """Compare each source file that a job's plan names with the file below `root`.
+def check_code(jobs: Iterable[Job], project: Project, root: Path | None = None) -> None:
+    """Compare the meaning of each source that a job names with that of the file below `root`, the project's own.
 
     Raises UserError naming the first that is another: a result would be kept under the key of other code.
     """
-    planned = {file for job in jobs for file in job.spec.get("plan", {}).get("code", {}).items()}
-    for path, digest in sorted(planned):
-        if not (root / path).is_file() or not sha256_file(root / path).startswith(digest):
-            raise UserError(f"{path} changed since the plan was made: run dvc repro plan, then this again")
+    root = root or project.package.parent
+    planned = {source for job in jobs for source in job.code.sources.items()}
+    for path, meaning in sorted(planned):
+        if not (root / path).is_file() or project.meaning((root / path).read_bytes()) != meaning:
+            raise UserError(
+                f"{path} changed since the plan was made: run {project.planned_by}, then this again"
+            )
 
 
-def _copy(store: Path) -> Path:
-    files = {path.relative_to(PACKAGE).as_posix(): path.read_bytes() for path in _sources()}
+def _copy(store: Path, package: Path) -> Path:
+    files = {path.relative_to(package.parent).as_posix(): path.read_bytes() for path in _sources(package)}
     digest = hashlib.sha256()
     for name, content in files.items():
         digest.update(f"{name}\0{len(content)}\0".encode())
@@ -53,9 +51,8 @@ def _copy(store: Path) -> Path:
     aside = Path(tempfile.mkdtemp(prefix=".aside-", dir=folder.parent))
     aside.chmod(0o755)
     for name, content in files.items():
-        path = aside / PACKAGE.name / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        (aside / name).parent.mkdir(parents=True, exist_ok=True)
+        (aside / name).write_bytes(content)
     try:
         aside.rename(folder)
     except OSError:
@@ -75,6 +72,8 @@ def environment(code: Path, threads: int | None) -> dict[str, str]:
     return variables
 
 
-def _sources() -> list[Path]:
-    found = (path for path in PACKAGE.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+def _sources(package: Path) -> list[Path]:
+    if package.is_file():
+        return [package]
+    found = (path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
     return sorted(path for path in found if path.suffix != ".pyc" and not path.name.startswith("."))

@@ -3,50 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sgr.errors import UserError
 from sgr.files import open_aside, read_json, sha256_file, write_json
-
-
-@dataclass(frozen=True)
-class Job:
-    """One unit of work.
-
-    kind: `train`, `evaluate`, `semantics`, or `module:function`.
-    spec: JSON value that decides the result; with `kind` it is the content key.
-    where: JSON value of paths and worker counts; it never changes a result and is no part of the key.
-    after: jobs that must have finished first, whose results `where` names and `spec` knows by their keys.
-    """
-
-    kind: str
-    spec: dict[str, Any]
-    where: dict[str, Any] = field(default_factory=dict)
-    after: tuple[Job, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """First 32 hex digits of the SHA-256 of the canonical JSON of kind and spec."""
-        content = {"kind": self.kind, "spec": self.spec}
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-    @property
-    def threads(self) -> int | None:
-        """Threads its plan asks for; they change bits on a CPU, so every executor keeps to them."""
-        threads: int | None = self.spec.get("plan", {}).get("threads")
-        return threads
-
-    @classmethod
-    def load(cls, folder: Path) -> Job:
-        """The job that `JobStore.prepare` wrote into a folder."""
-        job = read_json(folder / "job.json")
-        return cls(job["kind"], job["spec"], read_json(folder / "where.json"))
+from sgr.jobs.job import Job
 
 
 @dataclass(frozen=True)
@@ -75,13 +39,23 @@ class JobStore:
         """Whether the jobs that must finish first have finished."""
         return all(self.finished(first) for first in job.after)
 
+    def identity(self, job: Job) -> str:
+        """What jobs that start from this one's result name in their `inputs`.
+
+        It is the key, or for an adopted result the key that it was first filed under: what was made from it stays.
+        """
+        adopted = self.folder(job) / "adopted.json"
+        if adopted.exists() and self.finished(job):
+            return str(read_json(adopted)["origin"])
+        return job.key
+
     def prepare(self, job: Job, launch: dict[str, Any]) -> Path:
-        """Write what a worker reads (job.json, where.json, launch.json); earlier failures are forgotten."""
+        """Write what a worker reads, job.json, where.json and launch.json; what was before an attempt is forgotten."""
         folder = self.folder(job)
-        write_json(folder / "job.json", {"kind": job.kind, "spec": job.spec})
-        write_json(folder / "where.json", json.loads(json.dumps(job.where, default=os.fspath)))
+        job.save(folder)
         write_json(folder / "launch.json", launch)
-        (folder / "failed.json").unlink(missing_ok=True)
+        for name in ("failed.json", "adopted.json"):
+            (folder / name).unlink(missing_ok=True)
         return folder
 
     def take(self, job: Job, names: Iterable[str], into: Path) -> list[Path]:
@@ -92,12 +66,14 @@ class JobStore:
         """
         folder = self.folder(job)
         if not self.finished(job):
-            raise UserError(f"job {job.key} ({job.kind}) has not finished")
+            raise UserError(f"job {job.key} ({job.kind.name}) has not finished")
         recorded = read_json(folder / "done.json")
         taken = []
         for name in names:
             if name not in recorded:
-                raise UserError(f"job {job.key} ({job.kind}) has no {name}, it has {', '.join(recorded)}")
+                raise UserError(
+                    f"job {job.key} ({job.kind.name}) has no {name}, it has {', '.join(recorded)}"
+                )
             _copy(folder / name, into / name, recorded[name]["sha256"])
             taken.append(into / name)
         return taken

@@ -16,27 +16,18 @@ from contextlib import (
     redirect_stdout,
     suppress,
 )
-from importlib import import_module
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from sgr.errors import UserError
 from sgr.files import write_json, write_new_json
+from sgr.jobs.call import call
 from sgr.jobs.failure import is_full, no_space
+from sgr.jobs.job import Job
 from sgr.jobs.locks import locked
 from sgr.jobs.provenance import now, provenance
 from sgr.jobs.startup import spare_collections
-from sgr.jobs.store import Job, complete, is_finished
-
-KINDS = {
-    "train": "sgr.training.segmentation:train",
-    "evaluate": "sgr.evaluation.evaluate:evaluate",
-    "semantics": "sgr.evaluation.semantics:semantics",
-    "instance_semantics": "sgr.evaluation.instances:instance_semantics",
-    "transfer": "sgr.detection.transfer:transfer",
-    "detect": "sgr.detection.evaluate:evaluate",
-    "overhead": "sgr.cost.overhead:overhead",
-}
+from sgr.jobs.store import complete, is_finished
 
 
 def work(
@@ -60,27 +51,14 @@ def work(
             with open(folder / "attempts.txt", "a") as file:
                 file.write(heading + "\n")
             with _logged(folder / "log.txt", tee):
-                print(f"--- {job.kind} {job.key} started {heading}", flush=True)
+                print(f"--- {job.kind.name} {job.key} started {heading}", flush=True)
                 with together():
-                    artefacts = function(job.kind)(job.spec, job.where, folder)
-            write_json(folder / "provenance.json", provenance(folder, started, time.monotonic() - clock))
-            complete(folder, artefacts)
+                    call(job, folder)
+            write_json(folder / "provenance.json", provenance(folder, job, started, time.monotonic() - clock))
+            complete(folder, job.kind.artefacts)
         except Exception as error:
             record(folder, error)
             raise
-
-
-def function(kind: str) -> Callable[[dict[str, Any], dict[str, Any], Path], list[str]]:
-    """The function `(spec, where, folder) -> artefact names` of a kind; imported here, late."""
-    path = KINDS.get(kind, kind)
-    module, _, name = path.partition(":")
-    if not name:
-        raise UserError(
-            f"unknown job kind {kind!r}, the known ones are {', '.join(KINDS)}, or module:function"
-        )
-    return cast(
-        Callable[[dict[str, Any], dict[str, Any], Path], list[str]], getattr(import_module(module), name)
-    )
 
 
 def main(folder: Path) -> int:

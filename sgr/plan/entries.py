@@ -1,417 +1,379 @@
-"""Resolve params.yaml to one plain JSON entry for every stage of every row, dataset and backbone.
+"""Resolve params.yaml to one plan entry for every stage of every row, dataset and backbone.
 
-An entry holds the whole configuration of its stage, the hash of each source file that the stage's work imports, and
-the pinned versions of the libraries behind them. DVC reruns a stage when its entry changes, and for nothing else.
+DVC runs a stage again when its entry or its data changes, and for nothing else. What a job computes with stands in its
+entry; lists and registries, which do not change what it computes, are read here and by no job.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import grimp
-
-from sgr.data import WITHOUT_LABEL_MAPS
-from sgr.errors import UserError
-from sgr.files import sha256_file
-from sgr.models.recipes import recipe
-from sgr.plan.params import (
-    Families,
-    Family,
-    GloReSettings,
-    Params,
-    Profile,
-    Row,
-    Section,
-    SGRSettings,
-    Training,
+from sgr import kinds
+from sgr.cost.settings import Candidate, OverheadSettings
+from sgr.datasets import describe
+from sgr.detection.settings import STRIDE, DetectorSettings, DetectSettings, TransferSettings
+from sgr.evaluation.settings import (
+    EvaluateSettings,
+    Inference,
+    InstanceSemanticsSettings,
+    Seen,
+    SemanticsSettings,
 )
-
-Entry = dict[str, Any]
-
-# Packages whose version can change a number or an image.
-LIBRARIES = (
-    "torch",
-    "torchvision",
-    "timm",
-    "transformers",
-    "numpy",
-    "scipy",
-    "pillow",
-    "connected-components-3d",
-    "safetensors",
+from sgr.models.families import FAMILIES
+from sgr.models.settings import Part
+from sgr.plan import resolve
+from sgr.plan.entry import Entry
+from sgr.plan.params import Params, Row
+from sgr.plan.sources import Sources
+from sgr.plan.stage_settings import (
+    ComponentSettings,
+    DownloadSettings,
+    FiguresSettings,
+    GeneratedImages,
+    Pair,
+    StatisticsSettings,
+    SweepSettings,
+    TableSettings,
+    WeightsSettings,
 )
-# and those that can change a mask or a box of MS-COCO, or what it counts for
-COCO_LIBRARIES = ("pycocotools", "contourpy", "faster-coco-eval")
+from sgr.report.tables import tables
+from sgr.training.settings import TrainSettings
 
-# Of the section sgr, what `sgr.SGR` takes; the rest belongs to the loss.
-SGR_ARGUMENTS = (
-    *("K", "D", "heads", "layers", "reasoning"),
-    *("xy_embedding", "centroid_embedding", "token_normalization", "concept_prior"),
-)
+Entries = dict[str, Entry[Any]]
+
+# The dataset whose rows are compared with the instances of MS-COCO: its images are some of those.
+COMPARED_WITH_INSTANCES = "cocostuff10k"
 
 # What the overhead is measured with: few classes, so that the loss at image size does not hide the networks.
 OVERHEAD_DATASET = "cityscapes"
 
-# What a stage's work starts from; modules that are looked up by name at run time are added for each entry.
+# What the work of a stage without jobs starts from.
 ROOTS = {
-    "download": ["sgr.data.manifest"],
-    "components": ["sgr.data.component_extraction"],
-    "weights": ["sgr.models.weights"],
-    "train": ["sgr.training.segmentation"],
-    "evaluate": ["sgr.evaluation.evaluate"],
-    "semantics": ["sgr.evaluation.semantics"],
-    "instance_semantics": ["sgr.evaluation.instances"],
-    "transfer": ["sgr.detection.transfer"],
-    "detect": ["sgr.detection.evaluate"],
-    "overhead": ["sgr.cost.overhead", "sgr.losses"],
-    "component_statistics": ["sgr.evaluation.component_statistics"],
+    "download": ("sgr.download.manifest",),
+    "components": ("sgr.data.component_extraction",),
+    "weights": ("sgr.models.weights",),
+    "component_statistics": ("sgr.evaluation.component_statistics", "sgr.report.component_statistics"),
+    "table": ("sgr.report.tables",),
+    "figures": ("sgr.report.tokens", "sgr.report.curves"),
 }
 
 
-def entries(params: Params, root: Path) -> dict[str, Entry]:
+def entries(params: Params, root: Path) -> Entries:
     """All plan entries by `<stage>/<key>`, for the chosen profile.
 
     Args:
         params: checked parameters.
-        root: the project's folder, which holds `sgr/` and requirements.txt.
+        root: the project's folder, which holds `sgr/`, `stages/` and requirements.txt.
 
     Raises:
         UserError: for a row whose resolved settings contradict each other (L > K, heads that do not divide D, ...).
     """
-    code = Sources(root)
-    libraries, of_coco = (pinned(root / "requirements.txt", names) for names in (LIBRARIES, COCO_LIBRARIES))
-    found: dict[str, Entry] = {}
+    return dict(_Planner(params, Sources(root)).all())
 
-    def entry(stage: str, modules: list[str], **settings: Any) -> Entry:
-        hashes = code.hashes(ROOTS[stage] + modules)
-        behind = libraries | of_coco if "sgr/data/coco.py" in hashes else libraries
-        return {**settings, "code": hashes, "libraries": behind}
 
-    profile = params.chosen
-    for name, dataset in params.datasets.items():
-        module = f"sgr.data.{name}"
-        source = {"dataset": name, "data": profile.data}
-        splits = {dataset.train, *dataset.evaluate, dataset.semantics}
-        found[f"download/{name}"] = download_entry(profile, name, dataset.train, splits, entry)
-        found[f"components/{name}"] = entry(
-            "components",
-            [module],
-            **source,
-            split=dataset.train,
-            **params.components.model_dump(mode="json"),
-        )
-        if name in params.component_statistics.datasets:
-            found[f"component_statistics/{name}"] = entry(
-                "component_statistics",
-                [module],
-                **source,
-                split=dataset.train,
-                L=params.sgr.L or profile.sgr.L,
-                **params.components.model_dump(mode="json"),
+class _Planner:
+    def __init__(self, params: Params, sources: Sources) -> None:
+        self.params, self.profile, self.sources = params, params.chosen, sources
+        self.generated = self.profile.data == "generated"
+
+    def all(self) -> Iterator[tuple[str, Entry[Any]]]:
+        params = self.params
+        for name in (*params.datasets, params.detection.dataset):
+            yield f"download/{name}", self.download(name)
+        for name in params.datasets:
+            yield f"components/{name}", self.components(name)
+            yield f"figures/{name}", self.figures(name)
+            if describe(name).things:
+                yield f"component_statistics/{name}", self.component_statistics(name)
+        for name in sorted({row.backbone for row in params.rows.values()}):
+            yield f"weights/{name}", self.weights(name)
+        for name in params.rows:
+            for stage, entry in self.row(name).items():
+                yield f"{stage}/{name}", entry
+        for name in params.transfer:
+            for stage, entry in self.transfer(name).items():
+                yield f"{stage}/{name}", entry
+        yield f"sweep/{params.sweep.dataset}", self.sweep()
+        yield "overhead/all", self.overhead()
+        for table in tables(params):
+            yield f"table/{table}", self.table(table)
+
+    def row(self, name: str) -> Entries:
+        """The entries of a row by stage."""
+        params, profile = self.params, self.profile
+        row = params.rows[name]
+        dataset = params.datasets[row.dataset]
+        network, training = resolve.network(params, name), resolve.training(params, name)
+        loop, supervision = resolve.loop(training), resolve.supervision(params, name)
+        assert training.power is not None and training.warmup is not None and training.resize is not None
+        seen = Seen(row.dataset, network, training.resize, loop.channels_last, profile.threads)
+        about = {
+            "row": name,
+            "seeds": row.seeds or profile.seeds,
+            "results": row.dataset,
+            "backbone": profile.backbones.get(row.backbone, row.backbone),
+        }
+        found = {
+            "train": self.entry(
+                "train",
+                TrainSettings(
+                    dataset=row.dataset,
+                    split=dataset.train,
+                    network=network,
+                    pretrained=profile.pretrained,
+                    concept_loss=supervision.loss,
+                    beta=supervision.beta,
+                    loop=loop,
+                    optimizer=resolve.optimizer(training),
+                    power=training.power,
+                    warmup=training.warmup,
+                    augmentation=resolve.augmentation(params, row, training),
+                    threads=profile.threads,
+                ),
+                row.dataset,
+                weights=row.backbone if profile.pretrained else None,
+                **about,
+            ),
+            "evaluate": self.entry(
+                "evaluate",
+                EvaluateSettings(
+                    seen,
+                    describe(row.dataset).classes,
+                    dataset.evaluate,
+                    Inference(profile.inference.scales, profile.inference.flip),
+                ),
+                row.dataset,
+                **about,
+            ),
+        }
+        if row.has_regions:
+            settings = SemanticsSettings(seen, dataset.semantics, profile.examples)
+            found["semantics"] = self.entry("semantics", settings, row.dataset, **about)
+        if row.has_regions and row.dataset == COMPARED_WITH_INSTANCES:
+            of_coco = Seen(
+                params.detection.dataset, network, training.resize, loop.channels_last, profile.threads
             )
-    detection = params.detection
-    splits = {detection.train, detection.evaluate}
-    found[f"download/{detection.dataset}"] = download_entry(
-        profile, detection.dataset, detection.train, splits, entry
-    )
-    for name in sorted({row.backbone for row in params.rows.values()}):
-        used = profile.backbones.get(name, name)
-        made_by = [f"sgr.models.backbones.{recipe(used).module}"] if profile.pretrained else []
-        found[f"weights/{name}"] = entry("weights", made_by, backbone=used, pretrained=profile.pretrained)
-    for name in params.rows:
-        found |= {f"{stage}/{name}": made for stage, made in row_entries(params, name, entry).items()}
-    for name in params.transfer:
-        found |= {f"{stage}/{name}": made for stage, made in transfer_entries(params, name, entry).items()}
-    found[f"sweep/{params.sweep.dataset}"] = sweep_entry(params, entry)
-    found["overhead/all"] = overhead_entry(params, entry)
-    return found
-
-
-def download_entry(
-    profile: Profile, name: str, train: str, splits: set[str], entry: Callable[..., Entry]
-) -> Entry:
-    """The entry of a dataset, with how many images of its splits are generated where the profile's data is."""
-    settings: Entry = {"dataset": name, "data": profile.data, "train": train, "splits": sorted(splits)}
-    modules, generated = [f"sgr.data.{name}"], None
-    if profile.data == "generated" and profile.generated:
-        modules.append("sgr.generated.generate")
-        generated = profile.generated.model_dump(mode="json", exclude={"detection"})
-        if name in WITHOUT_LABEL_MAPS and profile.generated.detection:
-            generated["images"] = profile.generated.detection.model_dump(mode="json")
-    return entry("download", modules, **settings, generated=generated)
-
-
-def row_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[str, Entry]:
-    """The entries of a row by stage, each made by `entry(stage, modules, **settings)`."""
-    row, profile = params.rows[name], params.chosen
-    network = resolve_network(params, name)
-    dataset = params.datasets[row.dataset]
-    parts = [f"sgr.data.{row.dataset}", *network_modules(network)]
-    common = {
-        "row": name,
-        "dataset": row.dataset,
-        "data": profile.data,
-        "network": network,
-        "threads": profile.threads,
-        "seeds": list(row.seeds or profile.seeds),
-    }
-    training = resolve_training(params, name)
-    concept_loss = resolve_concept_loss(params, name)
-    found = {
-        "train": entry(
-            "train",
-            [*parts, "sgr.losses"] if concept_loss else parts,
-            **common,
-            split=dataset.train,
-            jitter=dataset.jitter,
-            augmentation=params.augmentation.model_dump(mode="json"),
-            concept_loss=concept_loss,
-            training=training,
-            pretrained=profile.pretrained,
-            weights=row.backbone,
-        )
-    }
-    seen = {"resize": training["resize"], "channels_last": training["channels_last"]}
-    inference = profile.inference.model_dump(mode="json")
-    splits = list(dataset.evaluate)
-    found["evaluate"] = entry("evaluate", parts, **common, **seen, splits=splits, inference=inference)
-    if row.has_regions:
-        shown = {"split": dataset.semantics, "examples": profile.examples}
-        found["semantics"] = entry("semantics", parts, **common, **seen, **shown)
-    if row.instances:
-        of_coco = {"dataset": params.detection.dataset, "split": params.detection.evaluate}
-        settings = {**common, **seen, **of_coco, "trained_on": row.dataset}
-        found["instance_semantics"] = entry("instance_semantics", parts, **settings)
-    return found
-
-
-def transfer_entries(params: Params, name: str, entry: Callable[..., Entry]) -> dict[str, Entry]:
-    """The entries of a row of Table 3: fine-tuning, and its evaluation."""
-    row, profile, detection = params.transfer[name], params.chosen, params.detection
-    backbone = params.backbone(row)
-    trained = resolve_network(params, row.trained) if row.trained else None
-    network = {
-        "backbone": profile.backbones.get(backbone, backbone),
-        "unit": trained["unit"] if trained else None,
-        **profile.detection.model_dump(mode="json", include={"anchors", "proposals", "boxes"}),
-    }
-    seeds_of_start = (params.rows[row.trained].seeds if row.trained else None) or profile.seeds
-    common = {
-        "row": name,
-        "dataset": detection.dataset,
-        "data": profile.data,
-        "network": network,
-        "threads": profile.threads,
-        "seeds": list(row.seeds or profile.seeds),
-        **profile.detection.model_dump(mode="json", include={"min_sizes", "max_size"}),
-    }
-    parts = [f"sgr.data.{detection.dataset}", *network_modules(network)]
-    training = profile.detection.training.model_dump(mode="json")
-    return {
-        "transfer": entry(
-            "transfer",
-            parts,
-            **common,
-            split=detection.train,
-            flip=params.augmentation.flip,
-            start=row.start,
-            start_seed=seeds_of_start[0] if row.trained else None,
-            pretrained=profile.pretrained,
-            training=training,
-        ),
-        "detect": entry(
-            "detect", parts, **common, split=detection.evaluate, channels_last=training["channels_last"]
-        ),
-    }
-
-
-def sweep_entry(params: Params, entry: Callable[..., Entry]) -> Entry:
-    """The sweep's row with each pair L <= K: the train and evaluate entries that it has as a row with these values."""
-    name, grid = params.sweep.row, params.chosen.sweep
-    row = params.rows[name]
-    pairs: list[Entry] = []
-    for K, L in ((K, L) for K in grid.K for L in grid.L if L <= K):
-        changed = row.model_copy(update={"sgr": row.sgr.model_copy(update={"K": K, "L": L})})
-        made = row_entries(params.model_copy(update={"rows": {name: changed}}), name, entry)
-        pairs.append({"K": K, "L": L, "train": made["train"], "evaluate": made["evaluate"]})
-    both = pairs[0]["train"], pairs[0]["evaluate"]  # the code is the same for all pairs
-    return {
-        "row": name,
-        "split": params.datasets[row.dataset].evaluate[0],
-        "K": list(grid.K),
-        "L": list(grid.L),
-        "pairs": pairs,
-        "code": both[0]["code"] | both[1]["code"],
-        "libraries": both[0]["libraries"],
-    }
-
-
-def overhead_entry(params: Params, entry: Callable[..., Entry]) -> Entry:
-    """Every framework of the rows on its backbones: plain, with GloRe and with SGR, or with prototypes."""
-    profile, rows = params.chosen, {}
-    for row in params.rows.values():
-        backbone = profile.backbones.get(row.backbone, row.backbone)
-        plain = Row(dataset=OVERHEAD_DATASET, family=row.family, backbone=row.backbone)
-        rows[f"{row.family}-{backbone}"] = plain
-        if row.prototypes:
-            rows[f"{row.family}-{backbone}-protoseg"] = plain.model_copy(update={"prototypes": True})
-            continue
-        for unit in ("glore", "sgr"):
-            rows[f"{row.family}-{backbone}-{unit}"] = plain.model_copy(update={"unit": unit})
-    alone, families = params.model_copy(update={"rows": rows}), list(Families.model_fields)
-    networks: list[Entry] = []
-    modules: set[str] = set()
-    for name in sorted(rows, key=lambda name: (families.index(rows[name].family), name)):
-        network, concept_loss = resolve_network(alone, name), resolve_concept_loss(alone, name)
-        if concept_loss:
-            concept_loss = {key: value for key, value in concept_loss.items() if key != "beta"}
-        networks.append({"name": name, "network": network, "concept_loss": concept_loss})
-        modules |= set(network_modules(network))
-    layers = (profile.training, profile.datasets.get(OVERHEAD_DATASET, Training()))
-    training = _layered(Training, *layers, name="overhead", section="training")
-    return entry(
-        "overhead",
-        [f"sgr.data.{OVERHEAD_DATASET}", *sorted(modules)],
-        networks=networks,
-        dataset=OVERHEAD_DATASET,
-        crop=training["crop"],
-        batch_size=training["batch_size"] // training["accumulate"],
-        repeats=profile.overhead_repeats,
-        threads=profile.threads,
-        channels_last=training["channels_last"],
-        precision=training["precision"],
-    )
-
-
-def resolve_network(params: Params, name: str) -> Entry:
-    """The network of a row, as the arguments of `sgr.models.build`."""
-    row, profile = params.rows[name], params.chosen
-    unit: Entry | None = None
-    if row.unit == "glore":
-        settings = _layered(GloReSettings, profile.glore, params.glore, row.glore, name=name, section="glore")
-        unit = {"kind": "glore", **settings}
-    if row.unit == "sgr":
-        settings = _sgr(params, row, name)
-        unit = {"kind": "sgr", **{key: settings[key] for key in SGR_ARGUMENTS}}
-    family: Family = getattr(profile.families, row.family)
-    return {
-        "family": row.family,
-        "backbone": profile.backbones.get(row.backbone, row.backbone),
-        "stride": family.stride,
-        "head": family.head
-        | ({"prototypes": params.protoseg.model_dump(mode="json")} if row.prototypes else {}),
-        "unit": unit,
-    }
-
-
-def resolve_concept_loss(params: Params, name: str) -> Entry | None:
-    """Arguments of `ConceptLoss` and beta, or None for a row whose tokens are not supervised."""
-    row = params.rows[name]
-    if row.unit != "sgr":
-        return None
-    settings = _sgr(params, row, name)
-    if settings["beta"] == 0:
-        return None
-    return {key: value for key, value in settings.items() if key not in SGR_ARGUMENTS}
-
-
-def resolve_training(params: Params, name: str) -> Entry:
-    """Training settings of a row: the profile's, over them its dataset's, its family's, and the row's own."""
-    row, profile = params.rows[name], params.chosen
-    of_dataset = profile.datasets.get(row.dataset, Training())
-    of_family: Training = getattr(profile.families, row.family).training
-    layers = (profile.training, of_dataset, of_family, row.training)
-    training = _layered(Training, *layers, name=name, section="training")
-    if training["batch_size"] % training["accumulate"]:
-        raise UserError(
-            f"params.yaml: row {name}: batch_size = {training['batch_size']} must be a multiple of "
-            f"accumulate = {training['accumulate']}"
-        )
-    return training
-
-
-def _sgr(params: Params, row: Row, name: str) -> Entry:
-    settings = _layered(SGRSettings, params.chosen.sgr, params.sgr, row.sgr, name=name, section="sgr")
-    if settings["L"] > settings["K"]:
-        raise UserError(
-            f"params.yaml: row {name}: sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}"
-        )
-    if settings["reasoning"] == "transformer" and settings["D"] % settings["heads"]:
-        raise UserError(
-            f"params.yaml: row {name}: sgr.heads = {settings['heads']} must divide sgr.D = {settings['D']}"
-        )
-    return settings
-
-
-def _layered(kind: type[Section], *layers: Section, name: str, section: str) -> Entry:
-    """Later layers win; null means "not said here". All keys must be said somewhere."""
-    merged: Entry = dict.fromkeys(kind.model_fields)
-    for layer in layers:
-        merged |= {key: value for key, value in layer.model_dump(mode="json").items() if value is not None}
-    missing = [key for key, value in merged.items() if value is None]
-    if missing:
-        raise UserError(
-            f"params.yaml: row {name}: {section}.{missing[0]} is set neither by the row nor by the profile"
-        )
-    return merged
-
-
-def network_modules(network: Entry) -> list[str]:
-    """The modules that `sgr.models.build`, or `sgr.detection.network.build`, imports by name for this network."""
-    modules = [f"sgr.models.backbones.{recipe(network['backbone']).module}"]
-    if "family" in network:
-        modules.append(f"sgr.models.heads.{network['family']}")
-    if "prototypes" in network.get("head", {}):
-        modules.append("sgr.models.heads.prototypes")
-    if network["unit"]:
-        modules.append({"sgr": "sgr.unit", "glore": "sgr.glore"}[network["unit"]["kind"]])
-    return modules
-
-
-class Sources:
-    """Which source files a module needs, by the import graph (nothing is imported to find out)."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.graph = grimp.build_graph("sgr", cache_dir=None, exclude_type_checking_imports=True)
-        self._digests: dict[str, str] = {}
-
-    def closure(self, modules: list[str]) -> set[str]:
-        """The modules, all they import directly or not, and the packages around them."""
-        found: set[str] = set()
-        for module in modules:
-            if module not in self.graph.modules:
-                raise UserError(f"params.yaml: there is no module {module} for what it names")
-            found |= {module, *self.graph.find_upstream_modules(module)}
-        for module in list(found):
-            parts = module.split(".")
-            found |= {".".join(parts[:depth]) for depth in range(1, len(parts))}
+            found["instance_semantics"] = self.entry(
+                "instance_semantics",
+                InstanceSemanticsSettings(of_coco, params.detection.evaluate),
+                params.detection.dataset,
+                **about,
+            )
         return found
 
-    def hashes(self, modules: list[str]) -> dict[str, str]:
-        """{path relative to the root: first 16 hex of SHA-256} of the closure."""
-        return {path: self._digest(path) for path in sorted(map(self._path, self.closure(modules)))}
-
-    def _path(self, module: str) -> str:
-        base = Path(*module.split("."))
-        package = base / "__init__.py"
-        return (package if (self.root / package).exists() else base.with_suffix(".py")).as_posix()
-
-    def _digest(self, path: str) -> str:
-        if path not in self._digests:
-            self._digests[path] = sha256_file(self.root / path)[:16]
-        return self._digests[path]
-
-
-def pinned(requirements: Path, libraries: tuple[str, ...]) -> dict[str, str]:
-    """Versions of libraries from requirements.txt."""
-    pins = dict(re.findall(r"^([\w.-]+)==(\S+)", requirements.read_text(), flags=re.MULTILINE))
-    missing = [name for name in libraries if name not in pins]
-    if missing:
-        raise UserError(
-            f"{requirements.name}: {missing[0]} must be pinned with ==, since its version changes results"
+    def transfer(self, name: str) -> Entries:
+        """The entries of a row of Table 3: fine-tuning, and its evaluation."""
+        params, profile, detection = self.params, self.profile, self.params.detection
+        row, detector = params.transfer[name], profile.detection
+        backbone = params.backbone(row)
+        network = DetectorSettings(
+            profile.backbone(backbone).settings(STRIDE),
+            resolve.unit(params, row.trained) if row.trained else None,
+            len(describe(detection.dataset).classes),
+            detector.anchors,
+            detector.proposals,
+            detector.boxes,
         )
-    return {name: pins[name] for name in libraries}
+        seeds_of_start = (params.rows[row.trained].seeds if row.trained else None) or profile.seeds
+        about = {
+            "row": name,
+            "seeds": row.seeds or profile.seeds,
+            "results": detection.dataset,
+            "backbone": profile.backbones.get(backbone, backbone),
+        }
+        training = detector.training
+        return {
+            "transfer": self.entry(
+                "transfer",
+                TransferSettings(
+                    split=detection.train,
+                    network=network,
+                    min_sizes=detector.min_sizes,
+                    max_size=detector.max_size,
+                    flip=params.augmentation.flip,
+                    # boxes decoded in bf16 would be whole pixels off
+                    loop=resolve.loop(training, precision="fp32", compile=False),
+                    optimizer=resolve.optimizer(training, optimizer="sgd"),
+                    milestones=training.milestones,
+                    warmup=training.warmup,
+                    threads=profile.threads,
+                ),
+                detection.dataset,
+                weights=backbone if profile.pretrained and not row.trained else None,
+                start=row.trained,
+                start_seed=seeds_of_start[0] if row.trained else None,
+                **about,
+            ),
+            "detect": self.entry(
+                "detect",
+                DetectSettings(
+                    detection.evaluate,
+                    network,
+                    detector.min_sizes[-1],
+                    detector.max_size,
+                    training.channels_last,
+                    profile.threads,
+                ),
+                detection.dataset,
+                **about,
+            ),
+        }
+
+    def sweep(self) -> Entry[SweepSettings]:
+        """The sweep's row with each pair L <= K: what trains and evaluates it as a row with these values."""
+        params, name, grid = self.params, self.params.sweep.row, self.profile.sweep
+        row = params.rows[name]
+        pairs, made = [], Entries()
+        for K, L in ((K, L) for K in grid.K for L in grid.L if L <= K):
+            changed = row.model_copy(update={"sgr": row.sgr.model_copy(update={"K": K, "L": L})})
+            made = _Planner(params.model_copy(update={"rows": {name: changed}}), self.sources).row(name)
+            pairs.append(Pair(K, L, made["train"].settings, made["evaluate"].settings))
+        settings = SweepSettings(
+            row.model_dump(mode="json"),
+            params.datasets[row.dataset].evaluate[0],
+            grid.K,
+            grid.L,
+            tuple(pairs),
+            made["train"].code,
+            made["evaluate"].code,
+        )
+        return self.entry(
+            "sweep",
+            settings,
+            row.dataset,
+            ("sgr.report.sweep",),
+            row=name,
+            seeds=made["train"].seeds,
+            weights=made["train"].weights,
+        )
+
+    def overhead(self) -> Entry[OverheadSettings]:
+        """Every framework of the rows on its backbones: plain, with GloRe and with SGR, or with prototypes."""
+        params, profile = self.params, self.profile
+        rows: dict[str, tuple[Row, str]] = {}
+        for row in params.rows.values():
+            plain = Row(dataset=OVERHEAD_DATASET, family=row.family, backbone=row.backbone)
+            name = f"{row.family}-{profile.backbones.get(row.backbone, row.backbone)}"
+            rows[name] = plain, ""
+            if row.prototypes:
+                rows[f"{name}-protoseg"] = plain.model_copy(update={"prototypes": True}), "protoseg"
+                continue
+            for unit in ("glore", "sgr"):
+                rows[f"{name}-{unit}"] = plain.model_copy(update={"unit": unit}), unit
+        alone = params.model_copy(update={"rows": {name: row for name, (row, _) in rows.items()}})
+        families = list(FAMILIES)
+        networks = [
+            Candidate(
+                name,
+                row.family,
+                profile.backbones.get(row.backbone, row.backbone),
+                unit,
+                resolve.network(alone, name),
+                resolve.supervision(alone, name).loss,
+            )
+            for name, (row, unit) in sorted(
+                rows.items(), key=lambda item: (families.index(item[1][0].family), item[0])
+            )
+        ]
+        # the first row trains as every plain one of its dataset does
+        training = resolve.training(alone, networks[0].name)
+        loop = resolve.loop(training)
+        assert training.crop
+        settings = OverheadSettings(
+            tuple(networks),
+            OVERHEAD_DATASET,
+            training.crop,
+            loop.batch_size // loop.accumulate,
+            profile.overhead_repeats,
+            profile.threads,
+            loop.channels_last,
+            loop.precision,
+        )
+        return self.entry("overhead", settings, roots=("sgr.losses",))
+
+    def download(self, name: str) -> Entry[DownloadSettings]:
+        params, images, roots = self.params, None, [f"sgr.data.{name}", f"sgr.datasets.{name}"]
+        if self.generated and (asked := self.profile.generated):
+            detection = params.detection
+            if name == detection.dataset:
+                splits, train = {detection.train, detection.evaluate}, detection.train
+                counts = asked.detection or asked.images
+            else:
+                dataset = params.datasets[name]
+                splits, train = {dataset.train, *dataset.evaluate, dataset.semantics}, dataset.train
+                counts = asked.images
+            of_split = {split: counts.train if split == train else counts.test for split in sorted(splits)}
+            images = GeneratedImages(of_split, asked.size, asked.seed)
+            roots.append("sgr.generated.generate")
+        return self.entry("download", DownloadSettings(name, images), name, roots)
+
+    def components(self, name: str) -> Entry[ComponentSettings]:
+        settings = self._components(name)
+        return self.entry("components", settings, name, [f"sgr.data.{name}"])
+
+    def component_statistics(self, name: str) -> Entry[StatisticsSettings]:
+        L = self.params.sgr.L or self.profile.sgr.L
+        assert L
+        settings = StatisticsSettings(self._components(name), L)
+        roots = [f"sgr.data.{name}", f"sgr.datasets.{name}"]
+        return self.entry("component_statistics", settings, name, roots)
+
+    def _components(self, name: str) -> ComponentSettings:
+        extraction = self.params.components
+        split = self.params.datasets[name].train
+        return ComponentSettings(name, split, extraction.opening, extraction.min_share)
+
+    def weights(self, name: str) -> Entry[WeightsSettings]:
+        used = self.profile.backbones.get(name, name)
+        recipe = self.profile.backbone(name)
+        # weights are of the body alone, and no body's depend on its stride
+        settings = WeightsSettings(used, recipe.settings(32), self.profile.pretrained, recipe.weights)
+        return self.entry("weights", settings)
+
+    def table(self, name: str) -> Entry[TableSettings]:
+        datasets = {key: dataset.model_dump(mode="json") for key, dataset in self.params.datasets.items()}
+        return self.entry("table", TableSettings(name, self._rows(), datasets))
+
+    def figures(self, name: str) -> Entry[FiguresSettings]:
+        rows = {row: value for row, value in self._rows().items() if value.get("dataset") == name}
+        return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
+
+    def _rows(self) -> Mapping[str, Any]:
+        rows = {**self.params.rows, **self.params.transfer}
+        return {name: row.model_dump(mode="json") for name, row in rows.items()}
+
+    def entry(
+        self, stage: str, settings: Any, dataset: str = "", roots: Any = (), **about: Any
+    ) -> Entry[Any]:
+        """An entry with the code that its work imports: by the stage, the dataset that it reads, and its parts."""
+        own = (kinds.KINDS[stage].module,) if stage in kinds.KINDS else ROOTS.get(stage, ())
+        reads = [f"sgr.data.{dataset}"] if dataset and stage in kinds.KINDS else []
+        named = sorted({part.made_by.partition(":")[0] for part in parts(settings)})
+        return Entry(
+            settings,
+            self.sources.code([*own, *roots, *reads, *named]),
+            self.sources.meanings([f"stages/{stage}.py", "stages/common.py"]),
+            dataset=dataset,
+            generated=self.generated,
+            **about,
+        )
+
+
+def parts(settings: Any) -> Iterator[Part]:
+    """Every part that is imported by name, in dataclasses and in what they hold."""
+    if isinstance(settings, Part):
+        yield settings
+    if is_dataclass(settings):
+        for one in fields(settings):
+            yield from parts(getattr(settings, one.name))
+    elif isinstance(settings, Mapping):
+        if settings.keys() == {"made_by", "arguments"}:
+            yield Part(**settings)
+        for value in settings.values():
+            yield from parts(value)
+    elif isinstance(settings, tuple | list):
+        for value in settings:
+            yield from parts(value)

@@ -9,10 +9,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from sgr.errors import UserError
-from sgr.models.recipes import RECIPES
+from sgr.models.families import FAMILIES
+from sgr.models.recipes import RECIPES, Recipe
 
 
 def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -27,8 +36,12 @@ Values = Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_di
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0)]
 Size = tuple[Positive, Positive]
-WITH_PROTOTYPES = ("upernet", "segformer", "hrnet")
-WITH_QUERIES = ("maskformer", "mask2former")
+
+
+def _known_family(name: str) -> str:
+    if name not in FAMILIES:
+        raise ValueError(f"family {name!r} is none of {', '.join(FAMILIES)}")
+    return name
 
 
 class Section(BaseModel):
@@ -115,11 +128,10 @@ class Training(Section):
     log_every: Positive | None = None
 
 
-class Family(Section):
-    """A segmentation framework: stride of its backbone, channels inside its head, and settings of its training."""
+class FamilySettings(Section):
+    """A segmentation framework in a profile: stride of its backbone, settings of its training, and of its head."""
 
     stride: Literal[8, 16, 32]
-    width: Positive
     training: Training = Training()
 
     @property
@@ -128,34 +140,16 @@ class Family(Section):
         return self.model_dump(mode="json", exclude={"stride", "training"})
 
 
-class DeepLabV3(Family):
-    atrous_rates: tuple[Positive, Positive, Positive]
+def _families() -> type[Section]:
+    """One section a family, each with what `sgr.models.families` says that its head takes."""
+    sections: dict[str, Any] = {}
+    for name, family in FAMILIES.items():
+        fields: dict[str, Any] = {key: (kind, ...) for key, kind in family.head.items()}
+        sections[name] = (create_model(name, __base__=FamilySettings, **fields), ...)
+    return create_model("Families", __base__=Section, **sections)
 
 
-class MaskFormer(Family):
-    """`width` is that of the queries and of the pixel decoder."""
-
-    queries: Positive
-    layers: Positive
-    heads: Positive
-
-
-class Mask2Former(MaskFormer):
-    """`points`: of the masks at which the loss is taken."""
-
-    points: Positive
-
-
-class Families(Section):
-    """What each framework is made of in a profile."""
-
-    fcn: Family
-    deeplabv3: DeepLabV3
-    upernet: Family
-    segformer: Family
-    hrnet: Family
-    maskformer: MaskFormer
-    mask2former: Mask2Former
+Families = _families()
 
 
 class Detection(Section):
@@ -258,7 +252,7 @@ class Profile(Section):
     seeds: Seeds
     backbones: dict[str, str]
     pretrained: bool
-    families: Families
+    families: Families  # type: ignore[valid-type]
     inference: Inference
     examples: Positive
     sgr: SGRSettings
@@ -268,6 +262,15 @@ class Profile(Section):
     training: Training
     detection: Detector
     datasets: dict[str, Training] = {}
+
+    def family(self, name: str) -> FamilySettings:
+        """The settings of a framework."""
+        found: FamilySettings = getattr(self.families, name)
+        return found
+
+    def backbone(self, name: str) -> Recipe:
+        """The backbone that stands in the place of one of the paper's."""
+        return RECIPES[self.backbones.get(name, name)]
 
     @model_validator(mode="after")
     def _generated_has_sizes(self) -> Profile:
@@ -311,7 +314,7 @@ class Row(Section):
     """
 
     dataset: str
-    family: Literal["fcn", "deeplabv3", "upernet", "segformer", "hrnet", "maskformer", "mask2former"]
+    family: Annotated[str, AfterValidator(_known_family)]
     backbone: str
     unit: Literal["none", "glore", "sgr"] = "none"
     prototypes: bool = False
@@ -323,10 +326,9 @@ class Row(Section):
 
     @model_validator(mode="after")
     def _masks_have_no_prototypes(self) -> Row:
-        if self.prototypes and self.family not in WITH_PROTOTYPES:
-            raise ValueError(
-                f"prototypes are for a family of {', '.join(WITH_PROTOTYPES)}, not {self.family!r}"
-            )
+        if self.prototypes and not FAMILIES[self.family].prototypes:
+            able = ", ".join(name for name, family in FAMILIES.items() if family.prototypes)
+            raise ValueError(f"prototypes are for a family of {able}, not {self.family!r}")
         return self
 
     @model_validator(mode="after")
@@ -338,7 +340,7 @@ class Row(Section):
     @property
     def has_regions(self) -> bool:
         """Whether S and D can be measured: of the unit's regions, or of the masks of queries."""
-        return self.unit != "none" or self.family in WITH_QUERIES
+        return self.unit != "none" or FAMILIES[self.family].queries
 
 
 class Params(Section):

@@ -11,7 +11,8 @@ import numpy as np
 from sgr.evaluation.component_statistics import Statistics
 from sgr.files import write_bytes
 
-from . import names, style
+from . import style
+from .description import describe
 from .markdown import DASH, Column, notice, number, render, text
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def write(
     totals = frame[frame["kind"] == "total"]
     parts = [
         notice(profile),
-        f"# Connected components and instances of {names.DATASETS.get(dataset, dataset)}",
+        f"# Connected components and instances of {describe(dataset).title}",
         reading,
         render(_concat(of_things, totals[totals["class"] == "all things"]), _of_things()),
         PER_IMAGE.format(L=L),

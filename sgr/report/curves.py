@@ -1,17 +1,19 @@
-"""Training curves: for each head the total loss of its rows, and each of its named terms."""
+"""Training curves: for each framework the total loss of its rows, and each of its named terms."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sgr.errors import UserError
 
-from . import names, style
+from . import style
+from .description import describe
+from .labels import UNITS, Network, backbone_title
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,19 +25,24 @@ KNOWN = ("seed", "iteration", "learning_rate", "loss")
 WIDTH, SECTION, LINE = 12.0, 2.8, 0.16
 TOTAL = 2.0  # width of the total loss beside a term's 1
 
+Curve: TypeAlias = "tuple[Network, pd.DataFrame]"
 
-def write_curves(folder: Path, dataset: str, path: Path) -> None:
-    """Draw results/<profile>/curves/<dataset>-*.csv as one PNG; a sentence when none has an iteration."""
-    files = sorted(folder.glob(f"{dataset}-*.csv"), key=lambda file: names.order(file.stem))
-    frames = {file.stem: read_curve(file) for file in files}
-    frames = {row: frame for row, frame in frames.items() if np.isfinite(frame["loss"]).any()}
-    if not frames:
-        style.write_sentence(
-            f"No row of {names.DATASETS.get(dataset, dataset)} has a training curve yet.", path
-        )
+
+def write_curves(folder: Path, dataset: str, rows: Mapping[str, Network], path: Path) -> None:
+    """Draw results/<profile>/curves/<dataset>/<row>.csv as one PNG; a sentence when none has an iteration.
+
+    Args:
+        rows: of params.yaml by name; those of the dataset are drawn.
+    """
+    files = {row: folder / f"{row}.csv" for row in rows if rows[row].dataset == dataset}
+    found = sorted((row for row in files if files[row].exists()), key=lambda row: rows[row].order)
+    frames = {row: read_curve(files[row]) for row in found}
+    curves = [(rows[row], frame) for row, frame in frames.items() if np.isfinite(frame["loss"]).any()]
+    if not curves:
+        style.write_sentence(f"No row of {describe(dataset).title} has a training curve yet.", path)
         return
     with style.drawing():
-        style.write_figure(draw_curves(frames), path)
+        style.write_figure(draw_curves(curves), path)
 
 
 def read_curve(path: Path) -> pd.DataFrame:
@@ -64,74 +71,80 @@ def smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     return (sums[high] - sums[low]) / (high - low)
 
 
-def draw_curves(frames: Mapping[str, pd.DataFrame]) -> Figure:
-    """A section a head, since heads have other terms and scales; thin lines are seeds, thick ones their mean."""
+def draw_curves(curves: Sequence[Curve]) -> Figure:
+    """A section a framework and backbone, since their terms and scales differ.
+
+    Thin lines are seeds, thick ones their mean.
+    """
     from matplotlib.figure import Figure
 
-    heads: dict[str, dict[str, pd.DataFrame]] = {}
-    for row, frame in frames.items():
-        heads.setdefault(names.parts(row).head, {})[row] = frame
-    legends = [_legend(rows) for rows in heads.values()]
+    groups: dict[tuple[str, str], list[Curve]] = {}
+    for network, frame in curves:
+        groups.setdefault((network.framework, network.backbone), []).append((network, frame))
+    legends = [_legend(group) for group in groups.values()]
     heights = [SECTION + LINE * -(-len(handles) // columns) for handles, columns in legends]
     figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-    sections = figure.subfigures(len(heads), 1, squeeze=False, height_ratios=heights)[:, 0]
-    for section, (head, rows), (handles, columns) in zip(sections, heads.items(), legends, strict=True):
-        section.suptitle(names.HEADS.get(head, head), x=0.008, ha="left", fontsize=10, fontweight="bold")
+    sections = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    frameworks = [framework for framework, _ in groups]
+    for section, (about, group), (handles, columns) in zip(sections, groups.items(), legends, strict=True):
+        framework, backbone = about
+        unique = frameworks.count(framework) == 1
+        title = framework if unique else f"{framework}, {backbone_title(backbone)}"
+        section.suptitle(title, x=0.008, ha="left", fontsize=10, fontweight="bold")
         section.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7, handlelength=3)
-        _section(section, rows)
+        _section(section, group)
     return figure
 
 
-def _section(section: SubFigure, rows: Mapping[str, pd.DataFrame]) -> None:
+def _section(section: SubFigure, curves: Sequence[Curve]) -> None:
     """Total loss on the left, a small panel a named term on its right, in two lines where there are many."""
     terms = list(
-        dict.fromkeys(
-            c for f in rows.values() for c in f.columns if c not in KNOWN and np.isfinite(f[c]).any()
-        )
+        dict.fromkeys(c for _, f in curves for c in f.columns if c not in KNOWN and np.isfinite(f[c]).any())
     )
     lines = 1 if len(terms) <= 2 else 2
     across = -(-len(terms) // lines)
     grid = section.add_gridspec(lines, 1 + across, width_ratios=[TOTAL, *[1.0] * across])
-    _panel(section.add_subplot(grid[:, 0]), "loss", "total loss", rows)
+    _panel(section.add_subplot(grid[:, 0]), "loss", "total loss", curves)
     for number, term in enumerate(terms):
         place = grid[number // across, 1 + number % across]
-        _panel(section.add_subplot(place), term, term.replace("_", " "), rows)
+        _panel(section.add_subplot(place), term, term.replace("_", " "), curves)
     for axes in section.axes:
         spec = axes.get_subplotspec()
         if spec is not None and spec.is_last_row():
             axes.set_xlabel("iteration")
 
 
-def _legend(rows: Mapping[str, pd.DataFrame]) -> tuple[list[Any], int]:
+def _legend(curves: Sequence[Curve]) -> tuple[list[Any], int]:
     """A handle a row, and how many fit beside each other."""
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], label=_label(row, rows[row]), **look) for row, look in _looks(rows).items()]
+    looks = _looks([network for network, _ in curves])
+    handles = [
+        Line2D([], [], label=_label(*curve), **look) for curve, look in zip(curves, looks, strict=True)
+    ]
     widest = 0.7 + 0.062 * max(len(str(handle.get_label())) for handle in handles)
     return handles, max(1, min(len(handles), int(WIDTH / widest)))
 
 
-def _looks(rows: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, Any]]:
-    """Colour and line style by row: a unit has the same under every head, ablations those that are left."""
-    components = ["", *names.UNITS]
-    ablations = [row for row in rows if names.parts(row).ablation]
-    return {
-        row: style.row_style(
-            len(components) + ablations.index(row)
-            if row in ablations
-            else components.index(names.parts(row).unit)
-        )
-        for row in rows
-    }
+def _looks(networks: Sequence[Network]) -> list[dict[str, Any]]:
+    """Colour and line style of each: a unit has the same under every framework, other rows those that are left."""
+    units = list(UNITS)
+    looks, others = [], 0
+    for network in networks:
+        if network.changes or network.training or (network.prototypes and network.unit != "none"):
+            place, others = len(units) + 1 + others, others + 1
+        else:
+            place = len(units) if network.prototypes else units.index(network.unit)
+        looks.append(style.row_style(place))
+    return looks
 
 
-def _panel(axes: Axes, column: str, title: str, rows: Mapping[str, pd.DataFrame]) -> None:
+def _panel(axes: Axes, column: str, title: str, curves: Sequence[Curve]) -> None:
     """Draw one column of every row that has it."""
     from matplotlib.ticker import MaxNLocator
 
-    bounds, looks = [], _looks(rows)
-    for row, frame in rows.items():
-        look = looks[row]
+    bounds, looks = [], _looks([network for network, _ in curves])
+    for (_, frame), look in zip(curves, looks, strict=True):
         if column not in frame:
             continue
         seeds = [part for _, part in frame[np.isfinite(frame[column])].groupby("seed")]
@@ -174,6 +187,6 @@ def _mean(lines: list[tuple[NDArray[Any], NDArray[np.float64]]]) -> tuple[NDArra
     return common, np.mean([y[np.isin(x, common)] for x, y in lines], axis=0)
 
 
-def _label(row: str, frame: pd.DataFrame) -> str:
+def _label(network: Network, frame: pd.DataFrame) -> str:
     seeds = frame["seed"].nunique()
-    return (names.unit(row) or names.method(row)) + (f" ({seeds} seeds)" if seeds > 1 else "")
+    return (network.addition or network.method) + (f" ({seeds} seeds)" if seeds > 1 else "")

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sgr.files import write_bytes
+from sgr.models.families import FAMILIES
 
-from . import names
+from .description import describe
+from .labels import PROTOSEG, UNITS, backbone_title
 from .markdown import DASH, Column, notice, render, text
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def write(found: dict[str, Any], profile: str, results: Path = Path("results")) 
         width=width,
         batch_size=found["batch_size"],
         repeats=found["repeats"],
-        dataset=names.DATASETS.get(found["dataset"], found["dataset"]),
+        dataset=describe(found["dataset"]).title,
     )
     parts = [
         notice(profile),
@@ -80,15 +82,15 @@ def build(found: dict[str, Any]) -> pd.DataFrame:
 def columns() -> list[Column]:
     """method | backbone | each measure with its ratio."""
     measures = [(title, _measure(name, unit, decimals)) for name, title, unit, decimals in MEASURES]
-    return [("method", text("method")), ("backbone", lambda row: names.backbone(row["backbone"])), *measures]
+    return [("method", text("method")), ("backbone", lambda row: backbone_title(row["backbone"])), *measures]
 
 
 def _line(record: dict[str, Any]) -> dict[str, Any]:
     family, unit = record["family"], record["unit"]
-    method = [names.HEADS.get(family, family), names.UNITS.get(unit, unit)]
+    added = {**UNITS, "protoseg": PROTOSEG, "": ""}[unit]
     return {
         "network": record["name"],
-        "method": " + ".join(filter(None, method)),
+        "method": " + ".join(filter(None, (FAMILIES[family].title, added))),
         **{key: record[key] for key in ("family", "backbone", "unit", "parameters", "flops")},
         "step_memory": record["step_memory"],
         "forward_memory": record["forward_memory"],

@@ -1,7 +1,8 @@
-"""Colours of classes: the official ones of Cityscapes and CamVid, else distinct ones."""
+"""Colours of classes: the official ones of a dataset that has some, else distinct ones."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -9,25 +10,10 @@ from numpy.typing import NDArray
 
 IGNORED = (225, 225, 225)  # in no official palette
 
-# Train ids 0-18, in the dataset's own label script.
-CITYSCAPES = (
-    (128, 64, 128), (244, 35, 232), (70, 70, 70), (102, 102, 156), (190, 153, 153), (153, 153, 153),
-    (250, 170, 30), (220, 220, 0), (107, 142, 35), (152, 251, 152), (70, 130, 180), (220, 20, 60),
-    (255, 0, 0), (0, 0, 142), (0, 0, 70), (0, 60, 100), (0, 80, 100), (0, 0, 230), (119, 11, 32),
-)  # fmt: skip
-# Sky, building, pole, road, pavement, tree, sign, fence, car, pedestrian, bicyclist.
-CAMVID = (
-    (128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (0, 0, 192), (128, 128, 0),
-    (192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192),
-)  # fmt: skip
 
-
-def palette(dataset: str, classes: int) -> NDArray[np.uint8]:
-    """(classes, 3) RGB, one colour a class, always the same for a dataset."""
-    official = {"cityscapes": CITYSCAPES, "camvid": CAMVID}.get(dataset, ())
-    if len(official) == classes:
-        return np.array(official, dtype=np.uint8)
-    return distinct(classes)
+def palette(official: Sequence[tuple[int, int, int]], classes: int) -> NDArray[np.uint8]:
+    """(classes, 3) RGB, one colour a class: the official ones where the dataset has some, else `distinct` ones."""
+    return np.array(official, dtype=np.uint8) if len(official) == classes else distinct(classes)
 
 
 def colour(label: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,57 +1,49 @@
-"""The paper's own numbers, from the CSV files in paper/, and the place of our own rows among them."""
+"""The paper's own numbers, from the CSV files in paper/, each line known by its network's fields."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import csv
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NamedTuple
 
-from .names import order
+import yaml
 
-if TYPE_CHECKING:
-    import pandas as pd
+from .labels import Network, changes_in_words
 
-Line = dict[str, Any]
 PAPER = Path(__file__).parent / "paper"
 
 
-def load(table: str) -> pd.DataFrame:
-    """`table1` ... `table4`: names as text ('' when empty), numbers as float (NaN for the paper's dash)."""
-    import pandas as pd
+class PaperLine(NamedTuple):
+    """A line of one of the paper's tables: its network, and its cells by column, empty for the paper's dash."""
 
-    frame = pd.read_csv(PAPER / f"{table}.csv")
-    for name in frame.columns:
-        if not pd.api.types.is_numeric_dtype(frame[name]):
-            frame[name] = frame[name].fillna("")
-    return frame
+    network: Network
+    cells: dict[str, str]
+
+    def number(self, column: str) -> float | None:
+        """A number of the line; None for the paper's dash."""
+        return float(self.cells[column]) if self.cells[column] else None
 
 
+@cache
+def load(table: str) -> tuple[PaperLine, ...]:
+    """The lines of `table1` ... `table4`."""
+    with open(PAPER / f"{table}.csv", newline="", encoding="utf-8") as file:
+        return tuple(PaperLine(_network(cells), cells) for cells in csv.DictReader(file))
+
+
+@cache
 def splits() -> dict[str, str]:
-    """The split that the paper evaluates each dataset on: cityscapes val, ade20k val, cocostuff10k test."""
-    frame = load("table1")
-    return dict(zip(frame["dataset"], frame["split"], strict=True))
+    """The split that the paper evaluates each dataset on: cocostuff10k test, ade20k val, cityscapes val."""
+    return {line.network.dataset: line.cells["split"] for line in load("table1")}
 
 
-def lines(paper: pd.DataFrame, ours: Mapping[str, str]) -> list[Line]:
-    """The lines of a table: the paper's, and one without numbers for each row of `ours` that it does not have.
-
-    Args:
-        paper: of `load`, a line a row.
-        ours: row -> dataset; rows of datasets that the paper's table does not have are left out.
-
-    Returns:
-        Lines with the columns of `paper` and `in_paper`; datasets in the paper's order, rows in `names.order`.
-    """
-    found: list[Line] = [
-        {**{str(key): value for key, value in line.items()}, "in_paper": True}
-        for line in paper.to_dict("records")
-    ]
-    known, datasets = {line["row"] for line in found}, list(dict.fromkeys(paper["dataset"]))
-    empty = {key: "" if isinstance(value, str) else math.nan for key, value in found[0].items()}
-    found += [
-        {**empty, "row": row, "dataset": dataset, "in_paper": False}
-        for row, dataset in ours.items()
-        if row not in known and dataset in datasets
-    ]
-    return sorted(found, key=lambda line: (datasets.index(line["dataset"]), order(line["row"])))
+def _network(cells: dict[str, str]) -> Network:
+    return Network(
+        cells["dataset"],
+        cells["family"],
+        cells["backbone"],
+        cells["unit"],
+        cells.get("prototypes") == "true",
+        changes_in_words(yaml.safe_load(cells.get("sgr") or "{}")),
+    )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from sgr.errors import UserError
 from sgr.files import read_json
 
+METRICS = ".json"
 SEMANTICS = ".semantics.json"
 INSTANCES = ".instances.json"  # measured on another dataset's split, INSTANCE_SPLIT
 INSTANCE_SPLIT = "val2017"
@@ -50,7 +51,7 @@ class Result(NamedTuple):
         return found
 
 
-def load(folder: Path, dataset: str, row: str, suffix: str = ".json") -> Result | None:
+def load(folder: Path, dataset: str, row: str, suffix: str = METRICS) -> Result | None:
     """Result of `row`, or None when there is no such file; `suffix` is SEMANTICS or INSTANCES for the tokens' metrics.
 
     Args:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sgr.files import write_bytes
 
-from . import names, style
+from . import style
+from .description import describe
+from .labels import Network
 from .markdown import DASH, notice, number
 from .statistics import spread
 
@@ -31,6 +33,7 @@ Metrics = Mapping[str, Any]
 def write_sweep(
     profile: str,
     row: str,
+    network: Network,
     split: str,
     K: Sequence[int],
     L: Sequence[int],
@@ -40,16 +43,16 @@ def write_sweep(
     """Write results/<profile>/sweep.csv, sweep.md and figures/sweep.png.
 
     Args:
-        row, split: what was trained with each pair, and where it is measured.
+        row, network, split: what was trained with each pair, and where it is measured.
         K, L: the values of the grid, in the order of table and picture.
         measured: (K, L) -> metrics by seed, each with `miou_ss` and `miou_ms`; a pair that is missing stays blank.
     """
     folder = results / profile
     frame = grid(row, split, K, L, measured)
     write_bytes(folder / "sweep.csv", frame.to_csv(index=False, lineterminator="\n").encode())
-    write_bytes(folder / "sweep.md", f"{notice(profile)}\n\n{markdown(frame)}".encode())
+    write_bytes(folder / "sweep.md", f"{notice(profile)}\n\n{markdown(frame, network)}".encode())
     with style.drawing():
-        style.write_figure(draw_sweep(frame), folder / "figures" / "sweep.png")
+        style.write_figure(draw_sweep(frame, network), folder / "figures" / "sweep.png")
 
 
 def grid(
@@ -74,10 +77,9 @@ def grid(
     return pd.DataFrame(lines).astype(dict.fromkeys(numbers, "float64"))
 
 
-def markdown(frame: pd.DataFrame) -> str:
+def markdown(frame: pd.DataFrame, network: Network) -> str:
     """A table a measure, K down and L across."""
-    about = frame.iloc[0]
-    parts = [f"# {TITLE}\n\n{_subject(frame)}, {about['split']}. {READING}\n"]
+    parts = [f"# {TITLE}\n\n{_subject(frame, network)}. {READING}\n"]
     for measure, title in MEASURES.items():
         cell = number(measure, 2, f"{measure}_std")
         cells = frame.apply(lambda line, cell=cell: cell(line.to_dict()), axis=1)
@@ -89,13 +91,13 @@ def markdown(frame: pd.DataFrame) -> str:
     return "\n".join(parts)
 
 
-def draw_sweep(frame: pd.DataFrame) -> Figure:
+def draw_sweep(frame: pd.DataFrame, network: Network) -> Figure:
     """A heat map a measure, in the table's orientation; L > K is hatched."""
     from matplotlib.figure import Figure
 
     size = (1.6 + 0.72 * frame["L"].nunique(), 1.5 + 0.5 * frame["K"].nunique())
     figure = Figure(figsize=(2 * size[0], size[1]), layout="constrained")
-    figure.suptitle(f"{_subject(frame)}, {frame['split'].iloc[0]}", fontsize=9)
+    figure.suptitle(_subject(frame, network), fontsize=9)
     panels = figure.subplots(1, len(MEASURES))
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
         _heat_map(axes, frame, measure)
@@ -132,7 +134,5 @@ def _heat_map(axes: Axes, frame: pd.DataFrame, measure: str) -> None:
     axes.figure.colorbar(picture, ax=axes, label="mIoU (%)").outline.set_visible(False)
 
 
-def _subject(frame: pd.DataFrame) -> str:
-    row = str(frame["row"].iloc[0])
-    dataset = names.parts(row).dataset
-    return f"{names.method(row)} on {names.DATASETS.get(dataset, dataset)}"
+def _subject(frame: pd.DataFrame, network: Network) -> str:
+    return f"{network.method} on {describe(network.dataset).title}, {frame['split'].iloc[0]}"

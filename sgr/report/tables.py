@@ -1,38 +1,260 @@
-"""The tables: paper beside ours, as Markdown and CSV."""
+"""The tables: the paper's four beside our rows, and one of our own for each dataset that the paper does not have.
+
+A table is its specification here, nothing else; a new column is one Measure.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sgr.errors import UserError
-from sgr.files import write_bytes
-from sgr.plan.params import load
+from sgr.files import write_bytes, write_json
 
+from . import published
+from .builder import build
+from .description import describe
+from .labels import DETECTOR, Network, detectors, networks
 from .markdown import notice
-from .results import profile_folder
+from .results import INSTANCE_SPLIT, INSTANCES, SEMANTICS, profile_folder
+from .specification import Measure, Section, Table
 
-TABLES = ("table1", "table2", "table3", "table4", "table_camvid")
-OF_TRANSFER = ("table3",)
+if TYPE_CHECKING:
+    from sgr.plan.params import Params
+
+# Whose networks Table 4 takes apart, and whose tokens are compared with the instances of MS-COCO.
+ABLATED, INSTANCES_OF = "cocostuff10k", "coco"
+
+
+def is_ablation(network: Network) -> bool:
+    """Whether a row stands in Table 4 and in no other: the paper's Dil-FCN + SGR with settings of its own."""
+    return _of_table4(network) and bool(network.changes)
+
+
+def _of_table4(network: Network) -> bool:
+    return (network.dataset, network.family, network.unit) == (ABLATED, "fcn", "sgr")
+
+
+def table1() -> Table:
+    """Mean intersection over union of every method, single- and multi-scale."""
+    measures = (
+        Measure("miou_ss", "s.s. ↑", "miou_ss", "miou_ss", 2, 1, gain=True, summary_gain="gain_ss"),
+        Measure("miou_ms", "m.s. ↑", "miou_ms", "miou_ms", 2, 1, gain=True, summary_gain="gain_ms"),
+    )
+
+    def section(dataset: str, split: str) -> Section:
+        return Section(
+            lambda network: network.dataset == dataset and not is_ablation(network),
+            measures,
+            heading=f"{describe(dataset).title}, {split}",
+        )
+
+    return Table(
+        "Table 1. Semantic segmentation",
+        "mIoU in percent, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with horizontal "
+        "flip. difference = ours minus paper. gain = the row minus the row it is added on; ours is paired by "
+        "seed. ± is the sample standard deviation over seeds.",
+        tuple(section(dataset, split) for dataset, split in published.splits().items()),
+        paper="table1",
+    )
+
+
+def table2() -> Table:
+    """Semantics and diversity of the tokens (section 4), with classes and with instances as bins."""
+
+    def measures(level: str, letter: str, file: str) -> tuple[Measure, ...]:
+        S, D = f"semantics_{level}", f"diversity_{level}"
+        return (
+            Measure("semantics", f"S_{letter} ↓", S, "semantics", 3, 3, file, summary_mean=f"S_{letter}"),
+            Measure("diversity", f"D_{letter} ↑", D, "diversity", 3, 3, file, summary_mean=f"D_{letter}"),
+        )
+
+    return Table(
+        "Table 2. Semantics and diversity of the tokens",
+        "S: entropy of a token's votes, base 10, ↓ lower is better. D: variance between the tokens' votes, "
+        "↑ higher is better. difference = ours minus paper. ± is the sample standard deviation over seeds.",
+        (
+            Section(
+                lambda network: (
+                    network.dataset in published.splits() and network.has_regions and not is_ablation(network)
+                ),
+                measures("class", "C", SEMANTICS),
+                heading="Class level",
+                columns={"level": "class"},
+            ),
+            Section(
+                lambda network: (
+                    network.dataset == ABLATED and network.has_regions and not is_ablation(network)
+                ),
+                measures("instance", "I", INSTANCES),
+                heading="Instance level",
+                text="The networks are those trained on COCO-Stuff-10K, the images those of MS-COCO val2017. Bins are "
+                "an image's instances of things; crowd regions and stuff are left out, and so are images without an "
+                "instance.",
+                columns={"level": "instance"},
+                dataset=INSTANCES_OF,
+                split=INSTANCE_SPLIT,
+                trained_only=True,
+            ),
+        ),
+        paper="table2",
+        names_dataset=True,
+    )
+
+
+def table3() -> Table:
+    """Box and mask AP of Mask R-CNN C4 on MS-COCO, by what it starts from."""
+
+    def section(task: str, heading: str) -> Section:
+        figures = {"ap": "AP", "ap50": "AP50", "ap75": "AP75", "ap_s": "AP S", "ap_m": "AP M", "ap_l": "AP L"}
+        return Section(
+            lambda network: network.family == DETECTOR,
+            tuple(
+                Measure(
+                    figure,
+                    f"{title} ↑",
+                    f"{task}_{figure}",
+                    figure,
+                    summary_gain=f"gain_{task}_ap" if figure == "ap" else "",
+                )
+                for figure, title in figures.items()
+            ),
+            heading=heading,
+            columns={"task": task},
+            split=INSTANCE_SPLIT,
+        )
+
+    return Table(
+        "Table 3. Transfer to detection and instance segmentation",
+        "AP in percent, ↑ higher is better, by COCO's evaluation on val2017: AP is the mean over IoU 0.50 to 0.95; S, "
+        "M and L are instances below 32², below 96² and from 96² pixels on. The plain row starts from ImageNet's "
+        "weights, the others from the network of COCO-Stuff-10K without its head, the unit kept. difference = ours "
+        "minus paper. ± is the sample standard deviation over seeds.",
+        (section("box", "Boxes"), section("mask", "Masks")),
+        paper="table3",
+    )
+
+
+def table4() -> Table:
+    """Ablations of Dil-FCN + SGR on COCO-Stuff-10K."""
+    return Table(
+        "Table 4. Ablations on COCO-Stuff-10K",
+        "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
+        "D ↑ higher is better. difference = ours minus paper. gain = the variant minus the whole unit "
+        "(first line); ours is paired by seed. ± is the sample standard deviation over seeds. S_C and D_C are of the "
+        "test images; S_I and D_I of MS-COCO val2017, whose bins are an image's instances of things: crowd regions, "
+        "stuff and images without an instance are left out.",
+        (
+            Section(
+                _of_table4,
+                (
+                    Measure(
+                        "miou_ms",
+                        "mIoU m.s. ↑",
+                        "miou_ms",
+                        "miou_cocostuff10k",
+                        2,
+                        1,
+                        gain=True,
+                        summary_gain="ablations_gain_ms",
+                    ),
+                    Measure("s_c", "S_C ↓", "semantics_class", "s_c", 3, 3, SEMANTICS),
+                    Measure("d_c", "D_C ↑", "diversity_class", "d_c", 3, 3, SEMANTICS),
+                    Measure("s_i", "S_I ↓", "semantics_instance", "s_i", 3, 3, INSTANCES, INSTANCE_SPLIT),
+                    Measure("d_i", "D_I ↑", "diversity_instance", "d_i", 3, 3, INSTANCES, INSTANCE_SPLIT),
+                ),
+            ),
+        ),
+        paper="table4",
+        base=lambda network: network.whole,
+        summarised=is_ablation,
+    )
+
+
+def own_table(dataset: str, splits: tuple[str, ...], semantics: str) -> Table:
+    """Every row of a dataset that the paper does not have.
+
+    Args:
+        splits: that its rows are evaluated on.
+        semantics: the one of them that S and D are measured on, and the summary's gains.
+    """
+    title = describe(dataset).title
+
+    def miou(split: str, scale: str) -> Measure:
+        summary = f"gain_{scale}" if split == semantics else ""
+        return Measure(
+            f"{split}_miou_{scale}",
+            f"{split} {scale[0]}.s. ↑",
+            f"miou_{scale}",
+            split=split,
+            gain=True,
+            summary_gain=summary,
+        )
+
+    def tokens(metric: str, letter: str, arrow: str) -> Measure:
+        return Measure(
+            metric,
+            f"{semantics} {letter} {arrow}",
+            metric,
+            decimals=3,
+            file=SEMANTICS,
+            split=semantics,
+            summary_mean=letter,
+        )
+
+    return Table(
+        title,
+        "mIoU in percent, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with horizontal "
+        "flip. Δ = the row minus the plain row of the same head, paired by seed. S_C ↓ lower is better and D_C ↑ "
+        f"higher is better (section 4 of the paper), on {semantics}. ± is the sample standard deviation over seeds; a "
+        f"row of dashes is not yet trained. The paper has no numbers for {title}.",
+        (
+            Section(
+                lambda network: network.dataset == dataset,
+                (
+                    *(miou(split, scale) for split in splits for scale in ("ss", "ms")),
+                    tokens("semantics_class", "S_C", "↓"),
+                    tokens("diversity_class", "D_C", "↑"),
+                ),
+                split=", ".join(splits),
+            ),
+        ),
+    )
+
+
+def tables(params: Params) -> dict[str, Table]:
+    """Every table by name: table1 to table4, and table_<dataset> for each dataset that the paper does not have."""
+    own = {
+        f"table_{name}": own_table(name, dataset.evaluate, dataset.semantics)
+        for name, dataset in params.datasets.items()
+        if name not in published.splits()
+    }
+    return {"table1": table1(), "table2": table2(), "table3": table3(), "table4": table4(), **own}
 
 
 def write_table(
-    profile: str, table: str, results: Path = Path("results"), params: Path = Path("params.yaml")
+    profile: str, name: str, results: Path = Path("results"), params: Path = Path("params.yaml")
 ) -> None:
-    """Write results/<profile>/<table>.md and .csv; the CSV file holds every digit.
+    """Write results/<profile>/<name>.md, .csv, which holds every digit, and summary/<name>.json.
 
     Args:
         params: whose rows stand in the tables beside the paper's.
 
     Raises:
-        UserError: an unknown table, a missing folder of results or a malformed result.
+        UserError: an unknown table, a missing folder of results, a malformed result, or a table of our own without any.
     """
-    if table not in TABLES:
-        raise UserError(f"there is no table {table!r}: the tables are {', '.join(TABLES)}")
-    folder = profile_folder(results, profile)
+    from sgr.plan.params import load
+
     checked = load(params)
-    rows = checked.transfer if table in OF_TRANSFER else checked.rows
-    frame, text = import_module(f"sgr.report.{table}").build(folder, rows)
-    csv = frame.to_csv(index=False, lineterminator="\n")
-    write_bytes(folder / f"{table}.csv", csv.encode())
-    write_bytes(folder / f"{table}.md", f"{notice(profile)}\n\n{text}".encode())
+    known = tables(checked)
+    if name not in known:
+        raise UserError(f"there is no table {name!r}: the tables are {', '.join(known)}")
+    folder = profile_folder(results, profile)
+    rows = [*networks(checked).items(), *detectors(checked).items()]
+    built = build(known[name], folder, rows)
+    if not known[name].paper and not built.frame["seeds"].any():
+        raise UserError(f"{folder} holds no result of {known[name].title}: run `dvc repro {name}`")
+    csv = built.frame.to_csv(index=False, lineterminator="\n")
+    write_bytes(folder / f"{name}.csv", csv.encode())
+    write_bytes(folder / f"{name}.md", f"{notice(profile)}\n\n{built.markdown}".encode())
+    write_json(folder / "summary" / f"{name}.json", built.summary)

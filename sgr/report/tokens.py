@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import names, published, style
+from . import published, style
 from .captions import KEY, caption, entry_width, fit, legend_entries
+from .description import describe
 from .examples import Example, load, same_images
+from .labels import Network
 from .overlay import heat, on_image
 from .palette import colour, palette
 
@@ -28,27 +30,35 @@ MOST_ROWS = 6
 DPI = 120  # photographs: a finer PNG is only larger
 
 
-def write_tokens(folder: Path, dataset: str, classes: Sequence[str], path: Path) -> None:
-    """Draw work/<profile>/tokens/<dataset>/*.npz as one PNG; without any, a picture that says so.
+def write_tokens(folder: Path, dataset: str, rows: Mapping[str, Network], path: Path) -> None:
+    """Draw work/<profile>/tokens/<dataset>/<row>.npz as one PNG; without any, a picture that says so.
 
     Of more than MOST_ROWS rows, those of the paper's Table 2 are shown first, then those of its Table 1, then our own,
     and ablations last.
+
+    Args:
+        rows: of params.yaml by name; those of the dataset are drawn.
     """
-    ranked = sorted(folder.glob("*.npz"), key=lambda file: _rank(file.stem))
-    loaded = ((file.stem, load(file)) for file in ranked)
+    description = describe(dataset)
+    files = {row: folder / f"{row}.npz" for row in rows if rows[row].dataset == dataset}
+    ranked = sorted((row for row in files if files[row].exists()), key=lambda row: _rank(rows[row]))
+    loaded = ((row, load(files[row])) for row in ranked)
     active = ((row, images) for row, images in loaded if any(len(image.regions) for image in images))
-    files = dict(sorted(islice(active, MOST_ROWS), key=lambda item: _order(item[0])))
-    if not files:
-        title = names.DATASETS.get(dataset, dataset)
-        style.write_sentence(f"No row of {title} has concept regions to show.", path)
+    shown = dict(sorted(islice(active, MOST_ROWS), key=lambda item: _order(rows[item[0]])))
+    if not shown:
+        style.write_sentence(f"No row of {description.title} has concept regions to show.", path)
         return
-    same_images(files)
+    same_images(shown)
+    classes = description.classes
+    groups = [(rows[row], images) for row, images in shown.items()]
     with style.drawing():
-        style.write_figure(draw_tokens(files, classes, palette(dataset, len(classes))), path, DPI)
+        style.write_figure(
+            draw_tokens(groups, classes, palette(description.palette, len(classes))), path, DPI
+        )
 
 
 def draw_tokens(
-    files: Mapping[str, Sequence[Example]],
+    groups: Sequence[tuple[Network, Sequence[Example]]],
     classes: Sequence[str],
     colours: NDArray[np.uint8],
     most: int | None = None,
@@ -56,17 +66,17 @@ def draw_tokens(
     """One line an image: image, label, then the most active regions of every row.
 
     Args:
-        files: row -> examples, the same images in every row.
+        groups: network and examples of each row, the same images in every row.
         classes: names by train id.
         colours: (classes, 3) uint8.
         most: regions shown of a row; unless told 6 of a single row, 4 of two, 3 of three, else 2.
     """
     from matplotlib.figure import Figure
 
-    most = most or {1: 6, 2: 4, 3: 3}.get(len(files), 2)
-    columns = {row: min(most, max(len(e.regions) for e in examples)) for row, examples in files.items()}
-    starts, edge = _columns(list(columns.values()))
-    images = next(iter(files.values()))
+    most = most or {1: 6, 2: 4, 3: 3}.get(len(groups), 2)
+    columns = [min(most, max(len(e.regions) for e in examples)) for _, examples in groups]
+    starts, edge = _columns(columns)
+    images = groups[0][1]
     heights = [min(TALLEST, PANEL * e.image.shape[0] / e.image.shape[1]) for e in images]
     present = sorted({int(c) for e in images for c in np.unique(e.label) if c < len(classes)})
     ignored = any(bool((e.label >= len(classes)).any()) for e in images)
@@ -83,7 +93,7 @@ def draw_tokens(
         axes.set_axis_off()
         return axes
 
-    _group_titles(figure, columns, starts, width, total)
+    _group_titles(figure, [network for network, _ in groups], columns, starts, width, total)
     top = HEAD
     for number, (example, height) in enumerate(zip(images, heights, strict=True)):
         top += CAPTION
@@ -91,12 +101,12 @@ def draw_tokens(
         image.set_title(example.name, fontsize=fit(example.name, PANEL, 6.5), pad=3)
         label = panel(LEFT + PANEL + GAP, top, height, colour(example.label, colours))
         label.set_title("label", fontsize=6.5, pad=3)
-        for row, start in zip(files, starts, strict=True):
-            shown = files[row][number]
+        for (_, examples), shown_of_row, start in zip(groups, columns, starts, strict=True):
+            shown = examples[number]
             if not len(shown.regions):
                 x, y = (start + PANEL / 2) / width, 1 - (top + height / 2) / total
                 figure.text(x, y, "no active region", ha="center", va="center", fontsize=6.5, color="#444")
-            for column, region in enumerate(shown.regions[: columns[row]]):
+            for column, region in enumerate(shown.regions[:shown_of_row]):
                 weight = on_image(region, shown.label.shape, shown.covers)
                 axes = panel(start + column * (PANEL + GAP), top, height, heat(shown.image, weight))
                 axes.set_title(caption(shown.label, weight, classes), fontsize=6.5, pad=3)
@@ -113,20 +123,20 @@ def draw_tokens(
     return figure
 
 
-def _rank(row: str) -> tuple[Any, ...]:
+def _rank(network: Network) -> tuple[Any, ...]:
     """Which rows to show, if not all."""
-    in_paper = [row in set(published.load(table)["row"]) for table in ("table2", "table1")]
-    return bool(names.parts(row).ablation), *(not found for found in in_paper), names.order(row)
+    as_in_paper = network._replace(training=())
+    papers = [[line.network for line in published.load(table)] for table in ("table2", "table1")]
+    return bool(network.changes), *(as_in_paper not in paper for paper in papers), network.order
 
 
-def _order(row: str) -> tuple[Any, ...]:
-    """Ablations last; of each head SGR first, as in the paper, then GloRe, then the head's own masks."""
-    part = names.parts(row)
+def _order(network: Network) -> tuple[Any, ...]:
+    """Ablations last; of each framework SGR first, as in the paper, then GloRe, then the head's own masks."""
     return (
-        bool(part.ablation),
-        names.order(names.plain(row)),
-        {"sgr": 0, "glore": 1}.get(part.unit, 2),
-        row,
+        bool(network.changes),
+        network.plain.order,
+        {"sgr": 0, "glore": 1}.get(network.unit, 2),
+        network.order,
     )
 
 
@@ -140,13 +150,18 @@ def _columns(groups: list[int]) -> tuple[list[float], float]:
 
 
 def _group_titles(
-    figure: Figure, columns: dict[str, int], starts: list[float], width: float, total: float
+    figure: Figure,
+    networks: Sequence[Network],
+    columns: Sequence[int],
+    starts: Sequence[float],
+    width: float,
+    total: float,
 ) -> None:
-    short = {row: names.unit(row) or names.method(row) for row in columns}
-    unique = len(set(short.values())) == len(short)
-    for (row, number), start in zip(columns.items(), starts, strict=True):
+    short = [network.addition or network.method for network in networks]
+    unique = len(set(short)) == len(short)
+    titles = short if unique else [network.method for network in networks]
+    for title, number, start in zip(titles, columns, starts, strict=True):
         span = number * PANEL + (number - 1) * GAP
-        title = short[row] if unique else names.method(row)
         x, y = (start + span / 2) / width, 1 - 0.2 / total
         figure.text(x, y, title, ha="center", va="center", fontsize=fit(title, span, 10), fontweight="bold")
         line = 1 - 0.36 / total

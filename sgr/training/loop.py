@@ -2,80 +2,88 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import time
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
+from safetensors.torch import save
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from sgr import ranks
-from sgr.models.network import Network, weighted_sum
-from sgr.training.batches import Batch
+from sgr.device import measured
+from sgr.files import write_bytes, write_json
+from sgr.models.network import Network, parameter_count, weighted_sum
+from sgr.training import checkpoint
+from sgr.training.batches import Batch, Collate, batches
+from sgr.training.curve import Curve
+from sgr.training.fingerprint import Fingerprint
 from sgr.training.parallel import averaging, parallel
-from sgr.training.stop_signals import Notice
+from sgr.training.settings import LoopSettings, Run
+from sgr.training.stop_signals import StopSignals
 
 if TYPE_CHECKING:
     from sgr.detection.network import MaskRCNN
 
 
-def fit(
-    network: Network | MaskRCNN,
-    batches: Iterable[Batch],
-    optimizer: Optimizer,
-    schedule: LRScheduler,
-    *,
-    weights: dict[str, float],
-    start: int,
-    iterations: int,
-    accumulate: int,
-    gradient_clip: float,
-    precision: str,
-    channels_last: bool,
-    compiled: bool,
-    device: torch.device,
-    log_every: int,
-    log: Callable[[dict[str, float]], None],
-    checkpoint: Callable[[int], None],
-    checkpoint_seconds: float,
-    title: str,
-    sums: dict[str, Tensor] | None = None,
-) -> float:
-    """Train from iteration `start` to `iterations` and return the images per second.
+class Learner(NamedTuple):
+    """A network on its device, the weights of its named losses (Eq. 7), and what changes its parameters."""
 
-    Several ranks train one network together, each on its share of a batch. On SIGTERM, SIGUSR1 or SIGUSR2 to any of
-    them all write a checkpoint at the end of the iteration, and only then do what the signal asks for.
+    network: Network | MaskRCNN
+    weights: dict[str, float]
+    optimizer: Optimizer
+    schedule: LRScheduler
+
+
+def fit(
+    learner: Learner,
+    samples: Dataset[Any],
+    settings: LoopSettings,
+    seed: int,
+    run: Run,
+    folder: Path,
+    collate: Collate | None = None,
+) -> None:
+    """Train from the last checkpoint in `folder`, or from the start, to weights and a loss curve.
+
+    All ranks of a job call it, each learns from its share of every batch, and the first alone writes:
+    model.safetensors, curve.csv, fingerprint.json and measured.json. On SIGTERM, SIGUSR1 or SIGUSR2 to any of them all
+    write a checkpoint at the end of the iteration, and only then do what the signal asks for.
 
     Args:
-        batches: this rank's share of each batch in order, from iteration `start` on: `image` (B,3,H,W) uint8,
-            and behind it what `network.losses` takes beside the output, each a tensor or a list, an item an image.
-        weights: of the named losses, Eq. 7.
-        accumulate: parts a batch is split into, their gradients averaged.
-        gradient_clip: largest norm of the gradient of all parameters together, 0 for no limit.
-        precision: `fp32` or `bf16`, by autocast.
-        log: called every `log_every` iterations with the means since the last call, of the whole batches.
-        checkpoint: called with the number of finished iterations, every `checkpoint_seconds`.
-        title: of the progress line.
-        sums: of the losses since the last row of the curve, kept up to date for the checkpoint; a resumed run's.
+        samples: each a function of its position; iterations x batch size of them. `image` (3,H,W) uint8, and behind it
+            what `network.losses` takes beside the output.
+        collate: samples to a batch; without it torch stacks them.
 
     Raises:
         FloatingPointError: when the loss is no longer finite.
     """
-    network.train()
-    forward = parallel(network)
-    if compiled:
+    network, iterations = learner.network, settings.iterations
+    device = next(network.parameters()).device
+    draw_apart(seed)
+    state = folder / "checkpoint.pt"
+    start, rows, sums = checkpoint.resume(state, network, learner.optimizer, learner.schedule)
+    curve = Curve(folder, rows, iterations) if ranks.rank() == 0 else None
+    fingerprint = Fingerprint(folder / "fingerprint.json", start) if ranks.rank() == 0 else None
+    coming = batches(
+        samples, start, settings.batch_size, settings.accumulate, run.loader_workers, device, collate
+    )
+    forward = parallel(network.train())
+    if settings.compile:
         forward = torch.compile(forward)  # type: ignore[assignment]
-    sums = {} if sums is None else sums
-    means: dict[str, float]
     images = 0
     began = last_checkpoint = time.monotonic()
     line = tqdm(
-        batches,
-        desc=title,
+        coming,
+        desc=run.title,
         initial=start,
         total=iterations,
         unit="it",
@@ -83,46 +91,91 @@ def fit(
         mininterval=1,
         disable=ranks.rank() > 0,
     )
-    with Notice() as notice:
+    with StopSignals() as signals:
         for iteration, batch in enumerate(line, start + 1):
-            rate = float(schedule.get_last_lr()[0])
-            optimizer.zero_grad(set_to_none=True)
-            items = [_on_device(value, device, channels_last) for value in batch.values()]
-            parts = list(zip(*(_split(value, accumulate) for value in items), strict=True))
-            for number, (image, *targets) in enumerate(parts, 1):
-                with averaging(forward, now=number == len(parts)):
-                    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
-                        output = forward(image)
-                        losses = network.losses(output, *targets)
-                    loss = weighted_sum(losses, weights)
-                    (loss / len(parts)).backward()
-                for name, value in {"loss": loss, **losses}.items():
-                    # stays on the device: no wait for it
-                    sums[name] = sums.get(name, 0) + value.detach() / len(parts)
-            if gradient_clip:
-                torch.nn.utils.clip_grad_norm_(network.parameters(), gradient_clip)
-            optimizer.step()
-            schedule.step()
+            rate = float(learner.schedule.get_last_lr()[0])
+            losses = step(learner, forward, batch, settings, device)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value
             images += len(batch["image"]) * ranks.number()
-            if iteration % log_every == 0 or iteration == iterations:
-                count = iteration - (iteration - 1) // log_every * log_every
+            if fingerprint:
+                fingerprint.take(iteration, network, learner.optimizer, losses)
+            if iteration == run.stop_after:
+                return
+            if iteration % settings.log_every == 0 or iteration == iterations:
+                count = iteration - (iteration - 1) // settings.log_every * settings.log_every
                 means = {name: float(ranks.mean(value)) / count for name, value in sums.items()}
                 if not math.isfinite(means["loss"]):
                     raise FloatingPointError(
                         f"the loss is not finite at iteration {iteration}: lower the learning rate"
                     )
-                log({"iteration": iteration, "learning_rate": rate, **means})
+                if curve:
+                    curve.log({"iteration": iteration, "learning_rate": rate, **means})
                 speed = images / (time.monotonic() - began)
                 line.set_postfix_str(f"loss {means['loss']:.4f}, {speed:.1f} images/s", refresh=False)
                 sums.clear()
-            due = iteration < iterations and time.monotonic() - last_checkpoint >= checkpoint_seconds
+            due = iteration < iterations and time.monotonic() - last_checkpoint >= run.checkpoint_seconds
             # all ranks checkpoint, or none: whether a signal came (its number) or the time has (1)
-            if asked := ranks.agreed(notice.number or due):
-                checkpoint(iteration)
+            if asked := ranks.agreed(signals.number or due):
+                rows = curve.rows if curve else []
+                checkpoint.save(state, network, learner.optimizer, learner.schedule, iteration, rows, sums)
                 last_checkpoint = time.monotonic()
                 if asked > 1:
-                    notice.obey(asked)
-    return images / max(time.monotonic() - began, 1e-9)
+                    signals.obey(asked)
+    if curve:
+        write(network, curve, folder, measured(device, images / max(time.monotonic() - began, 1e-9)))
+
+
+def step(
+    learner: Learner, forward: nn.Module, batch: Batch, settings: LoopSettings, device: torch.device
+) -> dict[str, Tensor]:
+    """One iteration: gradients of all parts of a batch, and an update. Returns `loss` and the losses it is made of.
+
+    They stay on the device, so that nothing waits for it.
+    """
+    network, sums = learner.network, dict[str, Tensor]()
+    learner.optimizer.zero_grad(set_to_none=True)
+    items = [_on_device(value, device, settings.channels_last) for value in batch.values()]
+    parts = list(zip(*(_split(value, settings.accumulate) for value in items), strict=True))
+    for number, (image, *targets) in enumerate(parts, 1):
+        with averaging(forward, now=number == len(parts)):
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+                output = forward(image)
+                losses = network.losses(output, *targets)
+            loss = weighted_sum(losses, learner.weights)
+            (loss / len(parts)).backward()
+        for name, value in {"loss": loss, **losses}.items():
+            sums[name] = sums.get(name, 0) + value.detach() / len(parts)
+    if settings.gradient_clip:
+        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
+    learner.optimizer.step()
+    learner.schedule.step()
+    return sums
+
+
+def write(network: nn.Module, curve: Curve, folder: Path, cost: dict[str, Any]) -> None:
+    """Write what a finished training leaves; its checkpoint goes."""
+    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    write_bytes(folder / "model.safetensors", save(state))
+    write_bytes(folder / "curve.csv", as_csv(curve.rows))
+    about = {"parameters": parameter_count(network), "ranks": ranks.number()}
+    write_json(folder / "measured.json", cost | about)
+    (folder / "checkpoint.pt").unlink(missing_ok=True)
+
+
+def draw_apart(seed: int) -> None:
+    """Give each rank but the first a generator of its own: they start from the same weights, but drop other cells."""
+    if ranks.rank() > 0:
+        torch.manual_seed(int(np.random.SeedSequence([seed, ranks.rank()]).generate_state(1)[0]))
+
+
+def as_csv(rows: list[dict[str, float]]) -> bytes:
+    """Rows of one set of columns as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
 
 
 def _on_device(value: Any, device: torch.device, channels_last: bool) -> Any:

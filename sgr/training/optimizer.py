@@ -6,17 +6,12 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from sgr.training.settings import OptimizerSettings
 
-def build_optimizer(
-    network: nn.Module,
-    *,
-    optimizer: str,
-    learning_rate: float,
-    head_multiplier: float,
-    momentum: float,
-    weight_decay: float,
-) -> Optimizer:
+
+def build_optimizer(network: nn.Module, settings: OptimizerSettings) -> Optimizer:
     """SGD or AdamW; everything outside the backbone learns at `head_multiplier` times the rate (10 in the paper)."""
+    rate = settings.learning_rate
     backbone = [
         p for name, p in network.named_parameters() if p.requires_grad and name.startswith("backbone.")
     ]
@@ -24,12 +19,12 @@ def build_optimizer(
         p for name, p in network.named_parameters() if p.requires_grad and not name.startswith("backbone.")
     ]
     groups = [
-        {"params": backbone, "lr": learning_rate},
-        {"params": others, "lr": learning_rate * head_multiplier},
+        {"params": backbone, "lr": rate},
+        {"params": others, "lr": rate * settings.head_multiplier},
     ]
-    if optimizer == "sgd":
-        return SGD(groups, lr=learning_rate, momentum=momentum, weight_decay=weight_decay)
-    return AdamW(groups, lr=learning_rate, weight_decay=weight_decay)
+    if settings.optimizer == "sgd":
+        return SGD(groups, lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
+    return AdamW(groups, lr=rate, weight_decay=settings.weight_decay)
 
 
 def polynomial(optimizer: Optimizer, iterations: int, power: float, warmup: int) -> LambdaLR:

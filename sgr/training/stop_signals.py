@@ -11,7 +11,7 @@ from typing import Any
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
-class Notice:
+class StopSignals:
     """While the block runs such signals are only noted; `obey` does then what they would have done.
 
     One that was not obeyed is so when the block ends.
@@ -34,7 +34,7 @@ class Notice:
             signal.raise_signal(number)
             signal.signal(number, self._note)
 
-    def __enter__(self) -> Notice:
+    def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # the only one that signals go to
             for number in SIGNALS:
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):

@@ -22,9 +22,7 @@ def cancel(store: JobStore, row: str) -> list[str]:
     """
     found = jobs(store)
     if row not in (rows := sorted({job.row for job in found} - {""})):
-        raise UserError(
-            f"ROW={row}: no job is of that row, the rows with jobs are {', '.join(rows) or 'none'}"
-        )
+        raise UserError(f"{row}: no job is of that row, the rows with jobs are {', '.join(rows) or 'none'}")
     active = [job for job in found if job.row == row and job.state in ACTIVE]
     return [_cancel(job) for job in sorted(active, key=lambda job: job.state)]
 

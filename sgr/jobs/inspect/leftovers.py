@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sgr.files import read_json
 from sgr.jobs.inspect.listing import ACTIVE, KEY, Listed, jobs
+from sgr.jobs.job import Job
 from sgr.jobs.locks import is_running, locked
 from sgr.jobs.slurm.squeue import active
 from sgr.jobs.store import JobStore
@@ -19,9 +19,6 @@ from sgr.jobs.store import JobStore
 FRESH_SECONDS = 3600
 
 REMOVED = ".removed-"
-
-# of a plan entry, what a job's spec leaves out
-APART = ("seeds", "weights")
 
 
 class Leftover(NamedTuple):
@@ -33,26 +30,19 @@ class Leftover(NamedTuple):
     age: float
 
 
-def leftovers(store: JobStore, plans: Iterable[dict[str, Any]]) -> list[Leftover]:
-    """Jobs that no plan entry refers to, folders without a job, code and submissions of no other job; largest first.
+def leftovers(store: JobStore, refers_to: Callable[[Job], bool]) -> list[Leftover]:
+    """Jobs that nothing refers to, folders without a job, code and submissions of no other job; largest first.
 
-    Jobs that are queued or run are none, nor is the training that such a job starts from.
+    Jobs that are queued or run are none, nor are those whose results they start from.
 
     Args:
-        plans: the plan entries, those of a sweep among them.
+        refers_to: whether the project still refers to a job; `settings` and `where` are JSON values there.
     """
-    seeds: dict[str, set[Any]] = {}
-    for plan in plans:
-        for entry in [pair[stage] for pair in plan.get("pairs", []) for stage in ("train", "evaluate")] or [
-            plan
-        ]:
-            seeds.setdefault(_canonical(entry), set()).update(entry.get("seeds", [None]))
     found = jobs(store)
-    needed = {job.spec.get("trained") for job in found if job.state in ACTIVE}
+    needed = {value for job in found if job.state in ACTIVE for value in job.job.inputs.values()}
 
     def stays(job: Listed) -> bool:
-        referred = job.spec.get("seed") in seeds.get(_canonical(job.spec.get("plan", {})), ())
-        return referred or job.state in ACTIVE or job.folder.name in needed
+        return job.state in ACTIVE or store.identity(job.job) in needed or refers_to(job.job)
 
     old = [_leftover(job.folder, _about(job), job.age) for job in found if not stays(job)]
     used = {name for job in found if stays(job) for name in (job.code, _submission(job.folder))}
@@ -84,10 +74,6 @@ def remove(leftover: Leftover) -> bool:
 def _submission(folder: Path) -> str | None:
     record = folder / "slurm.json"
     return read_json(record).get("submission") if record.exists() else None
-
-
-def _canonical(plan: dict[str, Any]) -> str:
-    return json.dumps({key: value for key, value in plan.items() if key not in APART}, sort_keys=True)
 
 
 def _about(job: Listed) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.jobs.holder import Holder, holder
+from sgr.jobs.job import Job
+from sgr.jobs.locks import Holder, holder
 from sgr.jobs.run.status import Queued
 from sgr.jobs.slurm.squeue import active, output
 from sgr.jobs.store import JobStore, is_finished
@@ -35,8 +35,7 @@ class Listed:
     """
 
     folder: Path
-    kind: str
-    spec: dict[str, Any]
+    job: Job
     state: str
     launched: datetime | None
     code: str | None
@@ -44,14 +43,19 @@ class Listed:
     holder: Holder | None
 
     @property
+    def kind(self) -> str:
+        """The name of the job's kind."""
+        return self.job.kind.name
+
+    @property
     def row(self) -> str:
-        """The row of params.yaml, or nothing for a job that belongs to none."""
-        return str(self.spec.get("plan", {}).get("row", ""))
+        """What the job was called, or nothing."""
+        return self.job.row
 
     @property
     def seed(self) -> str:
         """The seed, or nothing for a job without one."""
-        return str(self.spec.get("seed", ""))
+        return "" if self.job.seed is None else str(self.job.seed)
 
     @property
     def shown_state(self) -> str:
@@ -91,11 +95,11 @@ class Listed:
 def jobs(store: JobStore) -> list[Listed]:
     """All jobs of the store: running first, finished last, then by row, kind and seed.
 
-    Raises UserError if SLURM has a queue and it does not answer.
+    A folder that tells of no job is left out. Raises UserError if SLURM has a queue and it does not answer.
     """
     folders = list(job_folders(store))
     queue = active(folder for folder in folders if (folder / "slurm.json").exists())
-    found = [_listed(folder, queue.get(folder)) for folder in folders]
+    found = [listed for folder in folders if (listed := _listed(folder, queue.get(folder)))]
     return sorted(found, key=lambda job: (STATES.index(job.state), job.row, job.kind, job.seed))
 
 
@@ -104,12 +108,15 @@ def job_folders(store: JobStore) -> Iterator[Path]:
     return (path.parent for path in sorted(store.root.glob(f"{KEY}/job.json")))
 
 
-def _listed(folder: Path, queued: Queued | None) -> Listed:
-    job, held = read_json(folder / "job.json"), holder(folder)
+def _listed(folder: Path, queued: Queued | None) -> Listed | None:
+    try:
+        job, held = Job.load(folder), holder(folder)
+    except UserError:
+        return None
     launch = read_json(folder / "launch.json") if (folder / "launch.json").exists() else {}
     launched = datetime.fromisoformat(launch["launched"]) if "launched" in launch else None
     state = _state(folder, queued, held)
-    return Listed(folder, job["kind"], job["spec"], state, launched, launch.get("code"), queued, held)
+    return Listed(folder, job, state, launched, launch.get("code"), queued, held)
 
 
 def _state(folder: Path, queued: Queued | None, held: Holder | None) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from sgr.jobs.cluster import Cluster
 from sgr.jobs.failure import JobError, interrupted
+from sgr.jobs.job import Job
 from sgr.jobs.locks import is_running
 from sgr.jobs.run import processes
-from sgr.jobs.store import Job, JobStore
 
 
 def run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
@@ -38,14 +38,14 @@ def here(jobs: Sequence[Job], cluster: Cluster) -> list[JobError]:
     """
     from sgr.jobs.slurm.squeue import active
 
-    store = JobStore(cluster.jobs)
+    store = cluster.store
     folders = {store.folder(job): job for job in jobs if not store.finished(job)}
     queued = active(folders)
     idle = [job for folder, job in folders.items() if folder not in queued and not is_running(folder)]
     side_by_side = cluster.max_jobs or spare(max((job.threads or 1 for job in idle), default=1))
     failed = []
     try:
-        for error in processes.local(store, idle, side_by_side, outlive=cluster.executor == "local"):
+        for error in processes.local(cluster, idle, side_by_side, outlive=cluster.executor == "local"):
             print(f"error: {error}", file=sys.stderr)
             failed.append(error)
     except KeyboardInterrupt:
@@ -61,7 +61,7 @@ def spare(threads: int) -> int:
 
 
 def _run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
-    store = JobStore(cluster.jobs)
+    store = cluster.store
     while unfinished := [job for job in jobs if not store.finished(job)]:
         if _wait_for_slurm(unfinished, cluster):
             continue
@@ -70,17 +70,17 @@ def _run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
         if is_running(folder):
             processes.attach(folder)
         elif cluster.executor == "inline":
-            processes.inline(store, job)
+            processes.inline(cluster, job)
         elif cluster.executor == "local":
             idle = [job for job in unfinished if not is_running(store.folder(job))]
-            for error in processes.local(store, idle, cluster.max_jobs or 1):
+            for error in processes.local(cluster, idle, cluster.max_jobs or 1):
                 raise error
     return [store.folder(job) for job in jobs]
 
 
 def _wait_for_slurm(jobs: list[Job], cluster: Cluster) -> bool:
     # Whatever the executor is now, a job may still be in the queue from an earlier day.
-    folders = [JobStore(cluster.jobs).folder(job) for job in jobs]
+    folders = [cluster.store.folder(job) for job in jobs]
     if cluster.executor != "slurm" and not any((folder / "slurm.json").exists() for folder in folders):
         return False
     from sgr.jobs.slurm import squeue

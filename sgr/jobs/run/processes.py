@@ -10,31 +10,31 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from sgr.jobs.cluster import main_root
+from sgr.jobs.cluster import Cluster, main_root
 from sgr.jobs.failure import Ending, JobError, failure, interrupted
-from sgr.jobs.holder import holder
-from sgr.jobs.locks import is_running
+from sgr.jobs.job import Job
+from sgr.jobs.locks import holder, is_running
 from sgr.jobs.provenance import launched
 from sgr.jobs.run.progress import progress
 from sgr.jobs.run.status import Queued, describe
 from sgr.jobs.snapshot import check_code, environment, snapshot
-from sgr.jobs.store import Job, JobStore, is_finished
+from sgr.jobs.store import is_finished
 from sgr.jobs.worker import work
 
 POLL_SECONDS = 0.2
 
 
-def inline(store: JobStore, job: Job) -> None:
+def inline(cluster: Cluster, job: Job) -> None:
     """Run the job in this process. Raises JobError if it fails; Ctrl-C ends it."""
-    check_code([job])
-    folder = store.prepare(job, launched("inline", code=None))
+    check_code([job], cluster.project)
+    folder = cluster.store.prepare(job, launched("inline", None, cluster.project))
     try:
         work(folder)
     except Exception as error:
         raise failure(folder, Ending(f"stopped: {error}")) from error
 
 
-def local(store: JobStore, jobs: Sequence[Job], at_once: int, outlive: bool = True) -> Iterator[JobError]:
+def local(cluster: Cluster, jobs: Sequence[Job], at_once: int, outlive: bool = True) -> Iterator[JobError]:
     """Run each job in a process of its own, `at_once` side by side, once those of its `after` have finished.
 
     Yields the error of each job that fails, when it does; what waits for it is not started.
@@ -42,13 +42,13 @@ def local(store: JobStore, jobs: Sequence[Job], at_once: int, outlive: bool = Tr
     Args:
         outlive: whether the processes run on when this one, or its interest, ends; else they end with it.
     """
-    waiting, running = list(jobs), dict[Path, subprocess.Popen[bytes]]()
+    store, waiting, running = cluster.store, list(jobs), dict[Path, subprocess.Popen[bytes]]()
     try:
         with progress() as show:
             while True:
                 while len(running) < at_once and (job := next(filter(store.ready, waiting), None)):
                     waiting.remove(job)
-                    running[store.folder(job)] = _start(store, job)
+                    running[store.folder(job)] = _start(cluster, job)
                 if not running:
                     return
                 time.sleep(POLL_SECONDS)
@@ -75,9 +75,9 @@ def _end(running: Iterable[subprocess.Popen[bytes]]) -> None:
         process.wait()
 
 
-def _start(store: JobStore, job: Job) -> subprocess.Popen[bytes]:
-    code = snapshot(store.root, [job])
-    folder = store.prepare(job, launched("local", code))
+def _start(cluster: Cluster, job: Job) -> subprocess.Popen[bytes]:
+    code = snapshot(cluster.jobs, cluster.project, [job])
+    folder = cluster.store.prepare(job, launched("local", code, cluster.project))
     with open(folder / "log.txt", "ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "sgr.jobs.worker", str(folder)],

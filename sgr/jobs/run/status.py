@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.jobs.run.durations import duration
-from sgr.jobs.run.progress import last_line
+from sgr.jobs.log import last_line
+from sgr.jobs.readable import duration
 
 
 class Queued(NamedTuple):
@@ -47,7 +47,7 @@ def _one(folder: Path, job: Queued) -> str:
 
 
 def _told(folder: Path) -> dict[str, Any]:
-    # what the training wrote, see sgr.training.curve; other jobs have only their log
+    # what a job function may write while it runs; other jobs have only their log
     try:
         told: dict[str, Any] = read_json(folder / "progress.json")
     except UserError:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from sgr.jobs.store import Job
+from sgr.jobs.job import Job, Kind
 
 
 class Array(NamedTuple):
@@ -28,7 +28,7 @@ def arrays(jobs: Sequence[Job], ids: Mapping[str, str]) -> Iterator[Array]:
     Args:
         ids: SLURM job (`<array>_<index>` for an array's element) of every unfinished job of their `after`, by key.
     """
-    alike: dict[tuple[str, int | None], list[Job]] = {}
+    alike: dict[tuple[Kind, int | None], list[Job]] = {}
     for job in jobs:
         alike.setdefault((job.kind, job.threads), []).append(job)
     for group in alike.values():

@@ -17,8 +17,7 @@ from sgr.jobs.ranks import run, tell_from_submitit
 from sgr.jobs.slurm.arrays import Array
 from sgr.jobs.slurm.squeue import complaint, submission_folder
 from sgr.jobs.snapshot import environment
-from sgr.jobs.store import Job, JobStore
-from sgr.training.batch_share import share
+from sgr.jobs.store import JobStore
 
 if TYPE_CHECKING:
     from submitit.core.utils import DelayedSubmission
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
 MAX_TIMEOUTS = 100
 # The other tasks of a job end with the first that fails, also where they wait for it inside NCCL.
 SRUN = ["--kill-on-bad-exit=1"]
-TRAINING = ("train", "transfer")  # the kinds of jobs that run on several ranks
 
 
 class Work:
@@ -49,13 +47,6 @@ class Work:
         return DelayedSubmission(self)
 
 
-def check_ranks(job: Job, cluster: Cluster) -> None:
-    """Raise UserError if the ranks of a training job could not share its batches evenly."""
-    training = job.spec.get("plan", {}).get("training")
-    if job.kind in TRAINING and training:
-        share(training["batch_size"], training["accumulate"], cluster.slurm.processes)
-
-
 def sbatch(store: JobStore, array: Array, cluster: Cluster, code: Path) -> dict[str, str]:
     """Submit the array and return the SLURM id of each job, by key.
 
@@ -66,7 +57,7 @@ def sbatch(store: JobStore, array: Array, cluster: Cluster, code: Path) -> dict[
     import submitit
     from submitit.core.utils import DelayedSubmission
 
-    name = f"sgr-{uuid.uuid4().hex[:16]}"
+    name = f"{cluster.project.package.stem}-{uuid.uuid4().hex[:16]}"
     here = submission_folder(store.root, name)
     here.mkdir(parents=True)
     work = [Work(store.folder(job)) for job in array.jobs]
@@ -93,7 +84,7 @@ def sbatch(store: JobStore, array: Array, cluster: Cluster, code: Path) -> dict[
             (one.folder / "slurm.json").unlink()
         first = array.jobs[0]
         which = f"job {first.key}" if len(work) == 1 else f"{len(work)} jobs, of which {first.key} is one"
-        raise UserError(f"SLURM refused {which} ({first.kind}): {complaint(str(error))}") from None
+        raise UserError(f"SLURM refused {which} ({first.kind.name}): {complaint(str(error))}") from None
     for one, record, identity in zip(work, records, ids, strict=True):
         write_json(one.folder / "slurm.json", {**record, "id": identity})
     return {one.folder.name: identity for one, identity in zip(work, ids, strict=True)}
@@ -101,13 +92,12 @@ def sbatch(store: JobStore, array: Array, cluster: Cluster, code: Path) -> dict[
 
 def _parameters(name: str, array: Array, cluster: Cluster, code: Path, here: Path) -> dict[str, Any]:
     asked, first = cluster.slurm, array.jobs[0]
-    training = first.kind in TRAINING
-    nodes, processes = (asked.nodes, asked.processes) if training else (1, 1)
-    gpus = asked.gpus_per_job if training else min(1, asked.gpus_per_job)
+    nodes, processes = (asked.nodes, asked.processes) if first.kind.ranks else (1, 1)
+    gpus = asked.gpus_per_job if first.kind.ranks else min(1, asked.gpus_per_job)
     exports = environment(code, first.threads)
     parameters: dict[str, Any] = {
         "job_name": name,
-        "comment": first.kind,
+        "comment": first.kind.name,
         "partition": asked.partition,
         "account": asked.account,
         "qos": asked.qos,
@@ -135,9 +125,11 @@ def _parameters(name: str, array: Array, cluster: Cluster, code: Path, here: Pat
 
 def _own_pickle(here: Path) -> list[str]:
     """Shell lines with which a job finds its work also if the submitter died before submitit named it after the job."""
+    from submitit.core.utils import JobPaths
+
     job = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+    pickle = JobPaths(here, job).submitted_pickle.name
     return [
         f"here={shlex.quote(str(here))}",
-        f'test -e "$here/{job}_submitted.pkl" ||'
-        f' cp "$here/${{SLURM_ARRAY_TASK_ID:-0}}.pkl" "$here/{job}_submitted.pkl"',
+        f'test -e "$here/{pickle}" || cp "$here/${{SLURM_ARRAY_TASK_ID:-0}}.pkl" "$here/{pickle}"',
     ]

@@ -125,8 +125,10 @@ def submission_folder(store: Path, submission: str) -> Path:
 
 def output(folder: Path) -> Path:
     """The file of what a job, the last that slurm.json of its folder tells of, printed under SLURM."""
+    from submitit.core.utils import JobPaths
+
     record = read_json(folder / "slurm.json")
-    return submission_folder(folder.parent, record["submission"]) / f"{record['id']}_0_log.out"
+    return JobPaths(submission_folder(folder.parent, record["submission"]), str(record["id"])).stdout
 
 
 def complaint(output: str) -> str:

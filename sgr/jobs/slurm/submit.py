@@ -12,14 +12,15 @@ from typing import NamedTuple
 from sgr.errors import UserError
 from sgr.files import read_json
 from sgr.jobs.cluster import Cluster
+from sgr.jobs.job import Job
 from sgr.jobs.locks import is_running, locked
 from sgr.jobs.provenance import launched
 from sgr.jobs.slurm.arrays import arrays, most_awaited_first
 from sgr.jobs.slurm.check import check
-from sgr.jobs.slurm.sbatch import check_ranks, sbatch
+from sgr.jobs.slurm.sbatch import sbatch
 from sgr.jobs.slurm.squeue import active, await_answer
 from sgr.jobs.snapshot import snapshot
-from sgr.jobs.store import Job, JobStore
+from sgr.jobs.store import JobStore
 
 # How long the sbatch of a submitter that was killed may still be at work.
 SBATCH_SECONDS = 10
@@ -44,7 +45,7 @@ def submit(jobs: Sequence[Job], cluster: Cluster) -> list[Submission]:
         UserError: without sbatch, if it refuses, if the code is not that of the plan, or if a job of an `after` is
             neither finished, queued nor among `jobs`.
     """
-    store = JobStore(cluster.jobs)
+    store = cluster.store
     if shutil.which("sbatch") is None:
         raise UserError(
             "the executor is slurm, but there is no sbatch on PATH: set `executor` in cluster.yaml"
@@ -89,10 +90,11 @@ def _submit(
 ) -> dict[str, Submission]:
     ids = _awaited_ids(store, new, found)
     for job in new:
-        check_ranks(job, cluster)
+        if job.kind.ranks:
+            cluster.project.check_ranks(job, cluster.slurm.processes)
     check(cluster)
-    code = snapshot(store.root, new)
-    launch = launched("slurm", code)
+    code = snapshot(store.root, cluster.project, new)
+    launch = launched("slurm", code, cluster.project)
     for job in new:
         store.prepare(job, launch)
     submitted: dict[str, str] = {}
@@ -115,6 +117,7 @@ def _awaited_ids(store: JobStore, new: list[Job], found: dict[str, Submission]) 
     for folder, first in unfinished.items():
         if folder not in queued and not store.finished(first):
             raise UserError(
-                f"job {first.key} ({first.kind}) must finish first, and is neither finished nor queued: submit it too"
+                f"job {first.key} ({first.kind.name}) must finish first, and is neither finished nor queued: "
+                "submit it too"
             )
     return {folder.name: found.id for folder, found in queued.items()}

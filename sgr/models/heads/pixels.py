@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch.nn import functional as F
 from sgr import ranks
 from sgr.data.files import IGNORE
 from sgr.models.heads.head import Head
+from sgr.models.settings import Part
 
 AUXILIARY_WEIGHT = 0.4  # of the auxiliary classifier's loss (PSPNet's, and since then everyone's)
 
@@ -78,12 +78,11 @@ def pixel_head(
     Args:
         decoder: feature maps to (B, width, h, w).
         width: channels of the decoder's output.
-        prototypes: None, or arguments of `sgr.models.heads.prototypes.PrototypeHead`.
+        prototypes: None, or the `Part` that makes `sgr.models.heads.prototypes.PrototypeHead`, as JSON.
     """
     if prototypes is None:
         return PixelHead(decoder, nn.Conv2d(width, classes, 1), auxiliary)
-    module = import_module("sgr.models.heads.prototypes")
-    head: PixelHead = module.PrototypeHead(decoder, width, classes, auxiliary, **prototypes)
+    head: PixelHead = Part(**prototypes).make(decoder, width, classes, auxiliary)
     return head
 
 

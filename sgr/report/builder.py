@@ -1,0 +1,178 @@
+"""A table from its specification and the result files: its numbers, its Markdown and its summary."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sgr.errors import UserError
+
+from .description import describe
+from .labels import backbone_title
+from .lines import Line, Rows, lines_of
+from .markdown import DASH, Column, count, gained, measured, number, render, text
+from .specification import Measure, Section, Table
+from .statistics import gain, spread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Values = Mapping[str, float]
+Cells = dict[str, Any]
+Parts = Sequence[tuple[Section, Sequence[Line]]]
+OURS = "not in the paper's table"
+MISSING = "not yet trained by this project"
+
+
+class Built(NamedTuple):
+    """A table.
+
+    Attributes:
+        frame: a line a row, with every digit.
+        markdown: for people.
+        summary: dataset -> name -> mean over the summarised rows that have the number, to 4 decimals.
+    """
+
+    frame: pd.DataFrame
+    markdown: str
+    summary: dict[str, dict[str, float]]
+
+
+def build(table: Table, folder: Path, rows: Rows) -> Built:
+    """The table of the results in results/<profile>: the paper's lines and, among them, ours.
+
+    Args:
+        folder: results/<profile>.
+        rows: of params.yaml, with their names.
+
+    Raises:
+        UserError: a malformed result, or no line.
+    """
+    import pandas as pd
+
+    parts = [(section, lines_of(table, section, folder, rows)) for section in table.sections]
+    if not all(lines for _, lines in parts):
+        raise UserError(f"{table.title}: no row of params.yaml stands in this table")
+    frames = [pd.DataFrame([_cells(table, section, line) for line in lines]) for section, lines in parts]
+    for frame in frames:
+        frame["parameters"] = frame["parameters"].astype("Int64")
+    texts = [f"# {table.title}\n\n{table.reading}\n"]
+    for section, frame in zip(table.sections, frames, strict=True):
+        heading = f"## {section.heading}\n\n" if section.heading else ""
+        more = f"{section.text}\n\n" if section.text else ""
+        texts.append(f"{heading}{more}{render(frame, _columns(table, section))}\n")
+    return Built(pd.concat(frames, ignore_index=True), "\n".join(texts), _summary(table, parts))
+
+
+def compare(key: str, paper: float | None, ours: Values | None) -> Cells:
+    """`<key>_paper`, `_ours`, `_std`, `_difference`.
+
+    Args:
+        paper: the paper's number; None where it has none.
+        ours: value by seed; None where the row has not been trained.
+    """
+    found = spread((ours or {}).values())
+    return {
+        f"{key}_paper": paper,
+        f"{key}_ours": found.mean if found else None,
+        f"{key}_std": found.std if found else None,
+        f"{key}_difference": None if paper is None or found is None else found.mean - paper,
+    }
+
+
+def gains(
+    key: str, paper: float | None, paper_base: float | None, ours: Values | None, base: Values | None
+) -> Cells:
+    """`<key>_gain_paper`, `_gain_ours`, `_gain_std`: a row minus its base, ours paired by seed."""
+    paired = gain(ours or {}, base or {})
+    return {
+        # The paper has one decimal: 38.8 - 37.8 is 1.0, not 0.9999999999999929.
+        f"{key}_gain_paper": None if paper is None or paper_base is None else round(paper - paper_base, 3),
+        f"{key}_gain_ours": paired.mean if paired else None,
+        f"{key}_gain_std": paired.std if paired else None,
+    }
+
+
+def _cells(table: Table, section: Section, line: Line) -> Cells:
+    """A line of the CSV file."""
+    cells: Cells = {
+        **section.columns,
+        "row": line.row,
+        "dataset": section.dataset or line.network.dataset,
+        "split": line.split,
+        "method": line.network.method,
+        "backbone_paper": line.published.network.backbone if line.published else "",
+        "backbone_ours": line.backbone,
+        "parameters": line.parameters,
+        "seeds": line.seeds,
+    }
+    if table.has_gains:
+        cells["base"] = line.base.row if line.base else ""
+    for measure in section.measures:
+        ours, paper = line.values.get(measure.key), line.paper(measure)
+        cells |= compare(measure.key, paper, ours)
+        if measure.gain:
+            cells |= gains(
+                measure.key, paper, line.paper_of_base(measure), ours, line.values_of_base(measure)
+            )
+    if not table.paper:
+        # What only a comparison with the paper fills is no column here.
+        return {k: v for k, v in cells.items() if "_paper" not in k and not k.endswith("_difference")}
+    notes = ([] if line.published else [OURS]) + ([] if line.seeds else [MISSING])
+    return cells | {"note": "; ".join(notes)}
+
+
+def _columns(table: Table, section: Section) -> list[Column]:
+    """The columns in Markdown."""
+
+    def backbone(key: str) -> Any:
+        return lambda cells: backbone_title(text(key)(cells))
+
+    network: list[Column] = [("method", text("method"))]
+    if table.names_dataset:
+        network.insert(0, ("dataset", lambda cells: describe(cells["dataset"]).title))
+    if table.paper:
+        network += [
+            ("backbone paper", backbone("backbone_paper")),
+            ("backbone ours", backbone("backbone_ours")),
+        ]
+    else:
+        network.append(("backbone", backbone("backbone_ours")))
+    network += [
+        ("parameters", count("parameters")),
+        ("seeds n", lambda cells: str(cells["seeds"]) if cells["seeds"] else DASH),
+    ]
+    numbers = [column for measure in section.measures for column in _columns_of(table, measure)]
+    return [*network, *numbers, *([("note", lambda cells: str(cells["note"]))] if table.paper else [])]
+
+
+def _columns_of(table: Table, measure: Measure) -> list[Column]:
+    key, title, decimals = measure.key, measure.title, measure.decimals
+    if not table.paper:
+        ours: Column = (title, number(f"{key}_ours", decimals, f"{key}_std"))
+        delta: Column = (f"{title} Δ", number(f"{key}_gain_ours", decimals, f"{key}_gain_std", signed=True))
+        return [ours, delta] if measure.gain else [ours]
+    columns = measured(key, title, decimals, measure.paper_decimals)
+    return [*columns, *gained(key, title, decimals, measure.paper_decimals)] if measure.gain else columns
+
+
+def _summary(table: Table, parts: Parts) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, list[float]]] = {}
+    counted = [
+        (section, line) for section, lines in parts for line in lines if table.summarised(line.network)
+    ]
+    for section, line in counted:
+        of_dataset = found.setdefault(section.dataset or line.network.dataset, {})
+        for measure in section.measures:
+            ours, base = line.values.get(measure.key, {}), line.values_of_base(measure) or {}
+            means = {measure.summary_gain: gain(ours, base), measure.summary_mean: spread(ours.values())}
+            for name, own in means.items():
+                if name and own:
+                    of_dataset.setdefault(name, []).append(own.mean)
+    return {
+        dataset: {name: round(statistics.mean(values), 4) for name, values in of_dataset.items()}
+        for dataset, of_dataset in found.items()
+        if of_dataset
+    }

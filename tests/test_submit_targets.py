@@ -1,0 +1,109 @@
+"""The command that submits every stale job of targets: through DVC in a scratch copy, here and on a real SLURM."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sgr.cli.submit import jobs_of, shortened
+from tests.scratch import commit, copy_checkout, dvc, environment, files_under, parameters, write_parameters
+from tests.test_submit import on_slurm
+
+ROW = "camvid-fcn-sgr"
+TINY = {
+    "profile": "mini",
+    "profiles.mini.seeds": [0],
+    "profiles.mini.generated": {"images": {"train": 4, "test": 2}, "size": [48, 56], "seed": 0},
+    "profiles.mini.sgr": {"K": 12, "L": 4, "D": 16, "heads": 2, "beta": 1.0},
+    "profiles.mini.training.iterations": 4,
+    "profiles.mini.training.batch_size": 2,
+    "profiles.mini.training.crop": [32, 32],
+    "profiles.mini.training.warmup": 1,
+    "profiles.mini.training.log_every": 1,
+    "profiles.mini.inference.scales": [1.0],
+}
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A copy of the checkout with one row of CamVid at a handful of iterations."""
+    root = copy_checkout(tmp_path / "copy")
+    gone = {f"rows.{name}": ... for name in parameters()["rows"] if name != ROW}
+    transfer = {"coco-imagenet": {"start": "weights/resnet101"}}
+    write_parameters(root, {**TINY, **gone, "transfer": transfer})
+    stages = yaml.safe_load((root / "dvc.yaml").read_text())
+    stages["stages"]["semantics"]["foreach"] = {ROW: "camvid"}
+    stages["stages"]["weights"]["foreach"] = ["resnet101"]
+    (root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+    commit(root)
+    return root
+
+
+def submitted(root: Path, *arguments: str, **variables: str) -> str:
+    """Output of `python -m sgr.cli.submit`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "sgr.cli.submit", *arguments],
+        cwd=root,
+        env=environment(root, **variables),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@on_slurm
+def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
+    """A row through DVC: jobs that SLURM ran ahead, and one by one in their stages; and side by side here."""
+    root, found = repository, {}
+    asked = {"time": 30, "memory_gb": 1, "cpus": 1, "gpus_per_job": 0}
+    targets = ("table_camvid", "semantics")
+    for executor in ("slurm", "inline"):
+        settings = {"executor": executor, "jobs": f"jobs-{executor}", "max_jobs": 2, "slurm": asked}
+        (root / "cluster.yaml").write_text(yaml.safe_dump(settings))
+        if executor == "slurm":
+            said = submitted(root, *targets)
+            for kind in ("train", "evaluate", "semantics"):
+                assert f"{kind}: 1 submitted" in said
+        dvc(root, "repro", *targets, say=lambda stage: None)
+        found[executor] = {
+            name: content
+            for name, content in files_under(root / "results").items()
+            if not name.startswith("provenance/")
+        }
+        if executor == "slurm":
+            # DVC finds everything up to date: nothing is to run, though another store would be empty
+            assert "up to date" in submitted(root, *targets, SGR_JOBS="jobs-empty")
+            # nothing is left but the data: each stage of the row is stale again
+            shutil.rmtree(root / "results")
+            for name in ("train", "evaluate", "semantics", "tokens"):
+                shutil.rmtree(root / "work" / "mini" / name)
+            submitted(root, "--here", *targets, SGR_EXECUTOR="inline", SGR_JOBS="jobs-here")
+    assert found["slurm"] == found["inline"]
+    assert {"mini/table_camvid.md", "mini/camvid/camvid-fcn-sgr.semantics.json"} <= found["slurm"].keys()
+    stores = [files_under(root / f"jobs-{how}", ["done.json"]) for how in ("slurm", "here", "inline")]
+    assert stores[0] == stores[1] == stores[2] and len(stores[0]) == 3
+
+
+def test_targets_are_those_of_dvc(repository: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sgr.cli.submit", "--here", "table_kitti"],
+        cwd=repository,
+        env=environment(repository),
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        done.returncode == 2
+        and done.stderr == "error: Stage 'table_kitti' not found inside 'dvc.yaml' file\n"
+    )
+    assert jobs_of([]) == []
+
+
+def test_ids_are_shown_in_short() -> None:
+    assert shortened(["12_0", "12_1", "12_3", "15", "12_4"]) == ["12_[0-1,3-4]", "15"]
