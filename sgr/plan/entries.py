@@ -44,9 +44,6 @@ from sgr.training.settings import TrainSettings
 
 Entries = dict[str, Entry[Any]]
 
-# The dataset whose rows are compared with the instances of MS-COCO: its images are some of those.
-COMPARED_WITH_INSTANCES = "cocostuff10k"
-
 # What the overhead is measured with: few classes, so that the loss at image size does not hide the networks.
 OVERHEAD_DATASET = "cityscapes"
 
@@ -152,7 +149,7 @@ class _Planner:
         if row.has_regions:
             settings = SemanticsSettings(seen, dataset.semantics, profile.examples)
             found["semantics"] = self.entry("semantics", settings, row.dataset, **about)
-        if row.has_regions and row.dataset == COMPARED_WITH_INSTANCES:
+        if row.instances:
             of_coco = Seen(
                 params.detection.dataset, network, training.resize, loop.channels_last, profile.threads
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,18 +154,11 @@ def sweep(profile: str, dataset: str) -> dict[tuple[int, int], tuple[BySeed, ByS
 
     They are those of the row with this K and L: an experiment with `-S sgr.K=… -S sgr.L=…` shares them.
     """
-    entry = read(SweepSettings, profile, "sweep", dataset)
+    entry: Entry[Any] = read(SweepSettings, profile, "sweep", dataset)
     found = {}
     for pair in entry.settings.pairs:
-        common = {
-            "row": entry.row,
-            "seeds": entry.seeds,
-            "dataset": entry.dataset,
-            "generated": entry.generated,
-            "weights": entry.weights,
-        }
-        trainings = train(profile, Entry(pair.train, entry.settings.train_code, **common))
-        evaluated = Entry(pair.evaluate, entry.settings.evaluate_code, **common)
+        trainings = train(profile, replace(entry, settings=pair.train, code=entry.settings.train_code))
+        evaluated = replace(entry, settings=pair.evaluate, code=entry.settings.evaluate_code)
         found[pair.K, pair.L] = (
             trainings,
             after_training(kinds.EVALUATE, profile, evaluated, stored(trainings)),

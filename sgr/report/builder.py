@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sgr.datasets import describe
 from sgr.errors import UserError
 
-from .description import describe
 from .labels import backbone_title
 from .lines import Line, Rows, lines_of
 from .markdown import DASH, Column, count, gained, measured, number, render, text

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sgr.datasets import describe
 from sgr.evaluation.component_statistics import Statistics
 from sgr.files import write_bytes
 
 from . import style
-from .description import describe
 from .markdown import DASH, Column, notice, number, render, text
 
 if TYPE_CHECKING:

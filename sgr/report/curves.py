@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from sgr.datasets import describe
 from sgr.errors import UserError
 
 from . import style
-from .description import describe
 from .labels import UNITS, Network, backbone_title
 
 if TYPE_CHECKING:

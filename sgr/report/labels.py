@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sgr.datasets import describe
 from sgr.models.families import FAMILIES
 from sgr.models.recipes import RECIPES
-
-from .description import describe
 
 if TYPE_CHECKING:
     from sgr.plan.params import Params, Row, Transfer

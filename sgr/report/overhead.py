@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sgr.datasets import describe
 from sgr.files import write_bytes
 from sgr.models.families import FAMILIES
 
-from .description import describe
 from .labels import PROTOSEG, UNITS, backbone_title
 from .markdown import DASH, Column, notice, render, text
 

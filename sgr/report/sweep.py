@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sgr.datasets import describe
 from sgr.files import write_bytes
 
 from . import style
-from .description import describe
 from .labels import Network
 from .markdown import DASH, notice, number
 from .statistics import spread

@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.files import write_bytes, write_json
 
 from . import published
 from .builder import build
-from .description import describe
 from .labels import DETECTOR, Network, detectors, networks
 from .markdown import notice
 from .results import INSTANCE_SPLIT, INSTANCES, SEMANTICS, profile_folder

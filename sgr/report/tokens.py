@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sgr.datasets import describe
+
 from . import published, style
 from .captions import KEY, caption, entry_width, fit, legend_entries
-from .description import describe
 from .examples import Example, load, same_images
 from .labels import Network
 from .overlay import heat, on_image
