@@ -1,62 +1,62 @@
-"""The pipeline files that follow from params.yaml: a dvc.yaml for each dataset, backbone, row and row of Table 3.
+"""The pipeline files, which follow from the parameters and stages/template.yaml.
 
-Each has its own dvc.lock, so what DVC reads and writes after a stage does not grow with the number of rows. The stages
-stand in stages/template.yaml; a file names those that its row has, and the values of their variables. The rest of the
-pipeline, which does not follow from the rows, is the dvc.yaml at the top.
+The dvc.yaml at the top holds the plan and what is made of all results; each dataset, backbone and row has one of its
+own below stages/, and with it a lock. DVC rewrites a whole lock after every stage: so its cost does not grow with the
+rows.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
+from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.files import write_bytes
 from sgr.plan.params import Params, load
+from sgr.report.tables import tables
 
-FOLDER = Path("stages")
-TEMPLATE = FOLDER / "template.yaml"
 COMMAND = "sgr pipeline"
-HEADER = f"# Written by `{COMMAND}` from params.yaml and {TEMPLATE}: do not edit.\n"
+STAGES = Path("stages")
+TEMPLATE = STAGES / "template.yaml"
+HEADER = f"# Written by `{COMMAND}` from params/rows.yaml and {TEMPLATE}: do not edit.\n"
+BY_PROFILE = '    matrix: { profile: ["${profile}"] }\n'
+
+
+class Part(NamedTuple):
+    """Stages of the template with the values of their variables, and the folder whose dvc.yaml holds them.
+
+    of: what they are the stages of, as an error says it.
+    """
+
+    folder: Path
+    of: str
+    stages: tuple[str, ...]
+    values: dict[str, str]
 
 
 def expected(params: Params, root: Path) -> dict[Path, str]:
     """The pipeline files of the parameters: text by path relative to `root`, the project's folder."""
-    template = _stages((root / TEMPLATE).read_text())
+    template = _template(root)
     found: dict[Path, str] = {}
-
-    def add(folder: Path, names: Iterable[str], **variables: str) -> None:
-        up = "/".join([".."] * len(folder.parts))
-        values = "".join(f"    {name}: {value}\n" for name, value in variables.items())
-        stages = "\n".join(template[name] for name in names)
-        found[folder / "dvc.yaml"] = (
-            f"{HEADER}vars:\n  - {up}/params.yaml:profile\n  - root: {up}\n{values}stages:\n{stages}"
-        )
-
-    instances = params.detection.dataset
-    for name in params.datasets:
-        add(FOLDER / name, ("download", "components"), dataset=name)
-    add(FOLDER / instances, ("download",), dataset=instances)
-    for name in sorted({row.backbone for row in params.rows.values()}):
-        add(FOLDER / "weights" / name, ("weights",), backbone=name)
-    for name, row in params.rows.items():
-        stages = ["train", "evaluate"]
-        variables = {"row": name, "dataset": row.dataset, "backbone": row.backbone}
-        if row.has_regions:
-            stages.append("semantics")
-        if row.instances:
-            stages.append("instance_semantics")
-            variables["instances"] = instances
-        add(FOLDER / row.dataset / name, stages, **variables)
-    for name, transfer in params.transfer.items():
-        variables = {"row": name, "dataset": instances, "start": transfer.start}
-        add(FOLDER / instances / name, ("transfer", "detect"), **variables)
+    for part in _parts(params, root):
+        up = "/".join([".."] * len(part.folder.parts))
+        path = part.folder / "dvc.yaml"
+        if path not in found:
+            found[path] = HEADER + (f"vars:\n  - {up}/params.yaml:profile\n" if up else "") + "stages:\n"
+        for name in part.stages:
+            first, rest = template[name].split("\n", 1)
+            text = f"{first}\n{BY_PROFILE}" + (f"    wdir: {up}\n" if up else "") + rest
+            for variable, value in part.values.items():
+                text = text.replace(f"${{{variable}}}", value)
+            found[path] += text
     return found
 
 
 def write(params: Params, root: Path) -> list[Path]:
-    """Write the files that are missing or differ, remove those of what is no longer in params.yaml, lock and all.
+    """Write the files that are missing or differ; remove those of what is no longer in the parameters, lock and all.
 
     Returns:
         The paths that changed, relative to `root`.
@@ -65,8 +65,8 @@ def write(params: Params, root: Path) -> list[Path]:
     changed = [path for path, text in wanted.items() if there.get(path) != text]
     for path in changed:
         write_bytes(root / path, wanted[path].encode())
-    gone = [path for path in there if path not in wanted]
-    for path in sorted(gone, reverse=True):
+    gone = sorted(there.keys() - wanted.keys(), reverse=True)
+    for path in gone:
         (root / path).unlink()
         (root / path).with_suffix(".lock").unlink(missing_ok=True)
         if not any((root / path).parent.iterdir()):
@@ -75,34 +75,71 @@ def write(params: Params, root: Path) -> list[Path]:
 
 
 def check(params: Params, root: Path) -> None:
-    """Raises UserError, naming the row and the command that mends it, if the files are not those of the parameters."""
+    """Raises UserError if the files are not those of the parameters: names the row, and the command that mends it."""
     wanted, there = expected(params, root), _on_disk(root)
-    for path in [*wanted, *there]:
-        if wanted.get(path) == there.get(path):
-            continue
-        wrong = "differs from" if path in wanted and path in there else "is missing, of"
-        if path not in wanted:
-            wrong = "is of nothing in"
-        raise UserError(f"{path}: {path.parent.name} {wrong} params.yaml: run `{COMMAND}`")
+    for part in _parts(params, root):
+        path = part.folder / "dvc.yaml"
+        if there.get(path) != wanted[path]:
+            how = "differs from" if path in there else "is missing:"
+            raise UserError(f"{path} {how} the stages of {part.of}: run `{COMMAND}`")
+    for path in there.keys() - wanted.keys():
+        raise UserError(f"{path} holds stages of nothing in params/rows.yaml: run `{COMMAND}`")
 
 
-def _stages(template: str) -> dict[str, str]:
+def _parts(params: Params, root: Path) -> Iterator[Part]:
+    top, detection = Path(), params.detection.dataset
+    scripts = sorted(path.relative_to(root).as_posix() for path in (root / STAGES).glob("*.py"))
+    plan = {"scripts": "\n      - ".join(scripts), "template": TEMPLATE.as_posix()}
+    yield Part(top, "the plan and the tables", ("plan", "table1", "table2", "table3", "table4"), plan)
+    own_tables = tables(params)
+    for name in params.datasets:
+        rows = [row for row in params.rows.values() if row.dataset == name]
+        stages = [
+            *(["table_${dataset}"] if rows and f"table_{name}" in own_tables else []),
+            *(["figures_${dataset}"] if any(row.has_regions for row in rows) else []),
+            *(["component_statistics_${dataset}"] if describe(name).things else []),
+        ]
+        yield Part(top, f"dataset {name}", tuple(stages), {"dataset": name})
+    sweep = params.rows[params.sweep.row]
+    of_sweep = {"dataset": sweep.dataset, "backbone": sweep.backbone}
+    yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)
+
+    for name in params.datasets:
+        yield Part(STAGES / name, f"dataset {name}", ("download", "components"), {"dataset": name})
+    yield Part(STAGES / detection, f"dataset {detection}", ("download",), {"dataset": detection})
+    for name in sorted({row.backbone for row in params.rows.values()}):
+        yield Part(STAGES / "weights" / name, f"backbone {name}", ("weights",), {"backbone": name})
+    for name, row in params.rows.items():
+        stages = ["train", "evaluate"]
+        if row.has_regions:
+            stages.append("semantics")
+        if row.instances:
+            stages.append("instance_semantics")
+        values = {"row": name, "dataset": row.dataset, "backbone": row.backbone, "detection": detection}
+        yield Part(STAGES / row.dataset / name, f"row {name}", tuple(stages), values)
+    for name, transfer in params.transfer.items():
+        values = {"row": name, "dataset": detection, "start": transfer.start}
+        yield Part(STAGES / detection / name, f"row {name}", ("transfer", "detect"), values)
+
+
+def _template(root: Path) -> dict[str, str]:
     """The template's stages by name, indented as under `stages:`."""
-    _, *parts = re.split(r"^(?=\w+:$)", template, flags=re.MULTILINE)
-    found = {}
-    for part in parts:
-        lines = [line for line in part.splitlines() if line and not line.startswith("#")]
-        found[part.partition(":")[0]] = "".join(f"  {line}\n" for line in lines)
-    return found
+    text = "".join(
+        f"  {line}\n" for line in (root / TEMPLATE).read_text().splitlines() if line and line[0] != "#"
+    )
+    return {
+        stage.partition(":")[0].strip(): stage for stage in re.split(r"^(?=  \S)", text, flags=re.M) if stage
+    }
 
 
 def _on_disk(root: Path) -> dict[Path, str]:
-    """The pipeline files below `stages/`: text by path relative to `root`."""
-    return {path.relative_to(root): path.read_text() for path in sorted((root / FOLDER).rglob("dvc.yaml"))}
+    """The pipeline files of the project: text by path relative to `root`."""
+    paths = [*root.glob("dvc.yaml"), *sorted((root / STAGES).rglob("dvc.yaml"))]
+    return {path.relative_to(root): path.read_text() for path in paths}
 
 
 def main() -> None:
-    """Write the pipeline files of params.yaml here, and say which changed."""
+    """Write the pipeline files of the parameters here, and print which changed."""
     for path in write(load(Path("params.yaml")), Path.cwd()):
         print(path)
 
