@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from sgr.jobs.cluster import Cluster
+from sgr.jobs.cluster import Cluster, main_root
 from sgr.jobs.project import Project
 from sgr.project import PROJECT
 
@@ -36,6 +36,10 @@ class Machine(Cluster):
         if isinstance(self.data, dict):
             return self.data.get(dataset)
         return None if self.data is None else self.data / dataset
+
+    def dataset(self, name: str) -> Path:
+        """Where a real dataset is or is to be: the folder that the user names, else data/ of the repository."""
+        return self.data_folder(name) or main_root() / "data" / name
 
 
 def settings(root: Path | None = None) -> Machine:

@@ -1,1 +1,1 @@
-"""What people type."""
+"""What people type: `python -m sgr <command>`, or `sgr <command>` where the package is installed."""

@@ -1,24 +1,23 @@
-"""Are the datasets whole? `python -m sgr.cli.data_check [--deep] [DATASET…]`."""
+"""`sgr data-check`: are the datasets whole?"""
 
 from __future__ import annotations
 
-import argparse
-import sys
+from collections.abc import Sequence
 
+from sgr.datasets import names
+from sgr.download.check import check
 from sgr.errors import UserError
-from stages.common import own_folder
+from sgr.machine import settings
 
 
-def main(datasets: list[str], deep: bool) -> int:
+def main(datasets: Sequence[str], deep: bool = False) -> int:
     """Say of each dataset what is missing from its folder; without names, of those that are there. The exit status."""
-    from sgr.datasets import describe, names
-    from sgr.download.check import check
-
-    for name in datasets:
-        describe(name)
-    failed = False
+    unknown = [name for name in datasets if name not in names()]
+    if unknown:
+        raise UserError(f"there is no dataset {unknown[0]!r}: use {', '.join(names())}")
+    machine, failed = settings(), False
     for name in datasets or names():
-        folder = own_folder(name)
+        folder = machine.dataset(name)
         if not datasets and not folder.is_dir():
             print(f"{name}: not on this machine (no {folder})")
             continue
@@ -32,15 +31,3 @@ def main(datasets: list[str], deep: bool) -> int:
         print("  whole" if not report.problems else f"  {len(report.problems)} to mend")
         failed = failed or bool(report.problems)
     return int(failed)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("datasets", nargs="*", metavar="DATASET")
-    parser.add_argument("--deep", action="store_true", help="decode every file, not a few of each folder")
-    arguments = parser.parse_args()
-    try:
-        sys.exit(main(arguments.datasets, arguments.deep))
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)

@@ -1,44 +1,57 @@
-"""What DVC knows of the stages: which of them targets need, in what order, and which are stale."""
+"""What DVC knows of the stages: which of them targets name and need, in what order, and which are stale.
+
+A stage is told by its command, `python -m stages.<kind> <profile> <key>`, wherever its dvc.yaml lies.
+"""
 
 from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, NamedTuple
 
 from sgr.errors import UserError
+from sgr.kinds import KINDS
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
     from dvc.stage import Stage as DVCStage
 
+# The stages that run jobs: one a kind of job, and the sweep, which trains and evaluates.
+WITH_JOBS = {*KINDS, "sweep"}
+
 
 class Stage(NamedTuple):
-    """A stage of dvc.yaml by its command, `python -m stages.<script> <arguments>`."""
+    """A stage by its command; `key` is its row, dataset, backbone or table, empty for one that has none."""
 
-    script: str
-    arguments: tuple[str, ...]
+    kind: str
+    profile: str
+    key: str
 
 
-def stale(targets: Sequence[str], scripts: Collection[str]) -> list[Stage]:
-    """The stale stages of these scripts that the targets need, in DVC's order; a stage behind a stale one is stale too.
+class Asked(NamedTuple):
+    """The stages that targets name, as addresses for DVC, and how many stages these need, themselves among them."""
 
-    What they read and is no stage of these scripts itself is brought up to date first, as `dvc repro` does it.
+    addresses: list[str]
+    needed: int
 
-    Args:
-        targets: as of `dvc repro`; none for all stages.
+
+def stale(targets: Sequence[str]) -> list[Stage]:
+    """The stale stages with jobs that the targets need, in DVC's order; a stage behind a stale one is stale too.
+
+    What they read and is no stage with jobs itself is brought up to date first, as `dvc repro` does it.
 
     Raises:
-        UserError: for a target that DVC does not know, or a stage that fails.
+        UserError: for an unknown target, or a stage that fails.
     """
     import networkx as nx
 
     logging.getLogger("dvc").setLevel(logging.INFO)  # as on the command line: each stage that runs is named
     with _repository() as repo:
-        graph, needed = repo.index.graph, _behind(repo, targets)
-        wanted = {stage: found for stage in needed if (found := _parsed(stage)).script in scripts}
+        graph, needed = repo.index.graph, _behind(repo, _named(repo, targets))
+        wanted = {stage: found for stage in needed if (found := _parsed(stage)).kind in WITH_JOBS}
         before = {read for stage in wanted for read in nx.descendants(graph, stage) if read not in wanted}
         with repo.lock:
             outdated = any(stage.status() for stage in before)
@@ -49,17 +62,18 @@ def stale(targets: Sequence[str], scripts: Collection[str]) -> list[Stage]:
         return [found for stage, found in wanted.items() if {stage, *nx.descendants(graph, stage)} & changed]
 
 
-def names(targets: Sequence[str]) -> set[str]:
-    """The names of the stages that the targets need, themselves among them, as `train@camvid-fcn`.
-
-    Args:
-        targets: as of `dvc repro`; none for all stages.
-
-    Raises:
-        UserError: for a target that DVC does not know.
-    """
+def needed(targets: Sequence[str]) -> list[Stage]:
+    """The stages with jobs that the targets need, in DVC's order, stale or not. Raises UserError as `stale`."""
     with _repository() as repo:
-        return {stage.addressing for stage in _behind(repo, targets)}
+        behind = map(_parsed, _behind(repo, _named(repo, targets)))
+        return [stage for stage in behind if stage.kind in WITH_JOBS]
+
+
+def asked(targets: Sequence[str]) -> Asked:
+    """What `dvc repro` is to run for the targets. Raises UserError as `stale`."""
+    with _repository() as repo:
+        named = _named(repo, targets)
+        return Asked([stage.addressing for stage in named], len(_behind(repo, named)))
 
 
 @contextmanager
@@ -75,17 +89,53 @@ def _repository() -> Iterator[Repo]:
         raise UserError(" ".join(str(error).split())) from None
 
 
-def _behind(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
-    """The stages that the targets need, themselves among them, in DVC's order."""
+def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
+    """The stages that the targets name; without a target those of the dvc.yaml at the top.
+
+    A target is the short name of a stage (`table1`, `train@camvid-fcn`), of all stages of a kind (`semantics`) or of a
+    key (a row, `camvid-fcn`), or whatever else DVC knows: an address, a dvc.yaml, a file that a stage makes.
+    """
+    by_name: dict[str, list[DVCStage]] = {}
+    for stage in repo.index.stages:
+        for name in _names(stage):
+            by_name.setdefault(name, []).append(stage)
+    found: list[DVCStage] = []
+    for target in targets or ["dvc.yaml"]:
+        if target in by_name:
+            found += by_name[target]
+        elif "/" in target or target == "dvc.yaml":
+            found += repo.stage.collect(target)
+        else:
+            near = get_close_matches(target, by_name, n=3)
+            meant = (
+                f"did you mean {' or '.join(near)}?"
+                if near
+                else "name one such as table1 or a row of params.yaml"
+            )
+            raise UserError(f"there is no stage, row or dataset {target!r}: {meant}")
+    return list(dict.fromkeys(found))
+
+
+def _names(stage: DVCStage) -> set[str]:
+    """What a person may call a stage."""
+    kind, _, key = _parsed(stage)
+    address = stage.addressing
+    name = address.rpartition(":")[2]
+    # what follows the @ is the profile, and the values of a matrix
+    return {address, name, name.partition("@")[0], kind, key, f"{kind}@{key}"} - {"", "@"}
+
+
+def _behind(repo: Repo, stages: list[DVCStage]) -> list[DVCStage]:
+    """The stages that these need, themselves among them, in DVC's order."""
     from dvc.repo.reproduce import plan_repro
 
-    stages = [stage for target in targets for stage in repo.stage.collect(target)]
-    found: list[DVCStage] = plan_repro(repo.index.graph, stages or None)
+    found: list[DVCStage] = plan_repro(repo.index.graph, stages)
     return found
 
 
 def _parsed(stage: DVCStage) -> Stage:
     match shlex.split(stage.cmd) if isinstance(stage.cmd, str) else []:
         case ["python", "-m", module, *arguments]:
-            return Stage(module.removeprefix("stages."), tuple(arguments))
-    return Stage("", ())
+            profile, key = (*arguments, "", "")[:2]
+            return Stage(module.removeprefix("stages."), profile, key)
+    return Stage("", "", "")

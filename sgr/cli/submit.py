@@ -1,4 +1,4 @@
-"""Submit every stale job of targets at once, or run them side by side here. `python -m sgr.cli.submit [TARGET…]`.
+"""`sgr submit`: submit every stale job of targets at once, or run them side by side here.
 
 `dvc repro` then finds each job finished, running or queued, and takes or awaits it.
 """
@@ -7,84 +7,47 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from sgr.cli.graph import Stage, stale
 from sgr.errors import UserError
-from stages import overhead, sweep, train, transfer
-from stages.common import plan_entry, row_jobs, run, stored_models
-
-if TYPE_CHECKING:
-    from sgr.jobs.cluster import Cluster
-    from sgr.jobs.store import Job
-
-SCRIPTS = ("train", "evaluate", "semantics", "instance_semantics", "transfer", "detect", "sweep", "overhead")
+from sgr.jobs.job import Job
+from sgr.jobs.locks import locked
+from sgr.machine import Machine, settings
+from sgr.plan.jobs import jobs_of
 
 
 def main(targets: Sequence[str], here: bool = False) -> None:
-    """Submit every stale job of the targets (of all stages without one) to SLURM: training, and what waits for it.
+    """Submit every stale job of the targets to SLURM: training, and what waits for it.
 
-    With --here they run on this machine instead, as many side by side as it has cores, or `max_jobs` of cluster.yaml;
+    `here` runs them on this machine instead, as many side by side as it has cores, or `max_jobs` of cluster.yaml;
     the executor must be inline or local.
     """
-    from sgr.jobs.cluster import settings
-    from sgr.jobs.locks import locked
-
-    cluster = settings()
-    with locked(cluster.jobs, "targets.lock"):
-        jobs = jobs_of(stale(targets, SCRIPTS))
-    if here:
-        run_here(jobs, cluster)
-    else:
-        submit(jobs, cluster)
+    machine = settings()
+    with locked(machine.jobs, "targets.lock"):
+        jobs = jobs_behind(stale(targets))
+    (run_here if here else submit)(jobs, machine)
 
 
-def jobs_of(stages: Sequence[Stage]) -> list[Job]:
-    """The jobs of stages in DVC's order, all training first; a job after the one whose network it starts from."""
-    found: list[Job] = []
-    trained: dict[str, dict[int, Job]] = {}
-    transferred: dict[str, dict[int, Job]] = {}
-    for script, arguments in stages:
-        match script:
-            case "train":
-                profile, row = arguments
-                trained[row] = train.jobs_of(profile, row)
-                found += trained[row].values()
-            case "evaluate" | "semantics" | "instance_semantics":
-                profile, row = arguments
-                models = stored_models(trained[row]) if row in trained else None
-                found += row_jobs(script, profile, row, models).values()
-            case "transfer":
-                profile, row = arguments
-                plan = plan_entry(profile, "transfer", row)
-                start = plan["start"].removeprefix("train/")
-                models = stored_models(trained[start]) if start in trained else None
-                transferred[row] = transfer.jobs_of(profile, plan, models)
-                found += transferred[row].values()
-            case "detect":
-                profile, row = arguments
-                models = stored_models(transferred[row]) if row in transferred else None
-                found += row_jobs(script, profile, row, models, stage="transfer").values()
-            case "sweep":
-                for pair in sweep.jobs_of(*arguments).values():
-                    found += [job for jobs in pair for job in jobs.values()]
-            case "overhead":
-                found += overhead.jobs_of(*arguments).values()
-    unique = {job.key: job for job in found}
+def jobs_behind(stages: Sequence[Stage]) -> list[Job]:
+    """The jobs of stages in DVC's order, each once, those that wait for another behind the others."""
+    made: dict[tuple[str, str], list[Job]] = {}
+    for kind, profile, key in stages:
+        made[kind, key] = jobs_of(kind, profile, key, made)
+    unique = {job.key: job for jobs in made.values() for job in jobs}
     return sorted(unique.values(), key=lambda job: bool(job.after))
 
 
-def submit(jobs: Sequence[Job], cluster: Cluster) -> None:
+def submit(jobs: Sequence[Job], machine: Machine) -> None:
     """Submit the jobs and print what became of them, a line a kind."""
     from sgr.jobs.slurm.submit import submit
 
-    if cluster.executor != "slurm":
+    if machine.executor != "slurm":
         raise UserError(
-            f"the executor is {cluster.executor}: set `executor: slurm` in cluster.yaml, or run the jobs --here"
+            f"the executor is {machine.executor}: set `executor: slurm` in cluster.yaml, or run the jobs --here"
         )
-    submissions = submit(jobs, cluster)
-    for kind in dict.fromkeys(job.kind for job in jobs):
-        found = [made for job, made in zip(jobs, submissions, strict=True) if job.kind == kind]
+    submissions = submit(jobs, machine)
+    for kind in dict.fromkeys(job.kind.name for job in jobs):
+        found = [made for job, made in zip(jobs, submissions, strict=True) if job.kind.name == kind]
         counts = Counter(state for state, _ in found)
         said = [f"{counts['finished']} finished"] if counts["finished"] else []
         for state in ("attached", "submitted"):
@@ -113,18 +76,14 @@ def shortened(ids: Sequence[str]) -> list[str]:
     return shown
 
 
-def run_here(jobs: Sequence[Job], cluster: Cluster) -> None:
+def run_here(jobs: Sequence[Job], machine: Machine) -> None:
     """Run the jobs on this machine, but for what measures time; exit with status 1 if any failed."""
     from sgr.jobs.run.executors import here
 
-    if cluster.executor == "slurm":
+    if machine.executor == "slurm":
         print("the executor is slurm, so nothing runs here: `make cluster` submits every stale job at once")
         return
-    failed = here([job for job in jobs if job.kind != "overhead"], cluster)
+    failed = here([job for job in jobs if not job.kind.measures_time], machine)
     if failed:
         print(f"{len(failed)} jobs failed: dvc repro runs them again")
         raise SystemExit(1)
-
-
-if __name__ == "__main__":
-    run(main, "targets...", "--here")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from functools import cache
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,16 +13,17 @@ from sgr.cost.segmentation import (
     MOMENTS,
     PASSES,
     Cost,
-    Entry,
     ImagesOf,
     Size,
+    by_content,
     byte_counts,
     counting,
     without_values,
 )
-from sgr.data.coco import CLASSES
-from sgr.detection.network import STRIDE, MaskRCNN, build
+from sgr.detection.network import build
 from sgr.detection.samples import scaled
+from sgr.detection.settings import STRIDE, DetectorSettings, TransferSettings
+from sgr.plan.entry import Entry
 
 
 class Footprint(NamedTuple):
@@ -42,38 +41,32 @@ class Footprint(NamedTuple):
     parameters: int
 
 
-def estimate(row: Mapping[str, Entry], images_of: ImagesOf, tflops: float) -> Cost:
+def estimate(row: Mapping[str, Entry[Any]], images_of: ImagesOf, tflops: float) -> Cost:
     """The cost of one seed of a row.
 
     Args:
         row: plan entries by stage: `transfer`, and `detect` where it is wanted.
-        images_of: what is evaluated, by dataset and split; images for training are as large as these.
+        images_of: what is evaluated; images for training are as large as these.
         tflops: that one GPU sustains in training in bf16, 10¹² FLOP/s.
     """
-    plan = row["transfer"]
-    network, training = plan["network"], plan["training"]
-    ((images, size),) = images_of[plan["dataset"]].values()
-    sides = plan["min_sizes"]
-    learned = footprint(network, scaled(size, round(sum(sides) / len(sides)), plan["max_size"]))
-    whole = footprint(network, scaled(size, sides[-1], plan["max_size"]))
+    settings: TransferSettings = row["transfer"].settings
+    sides, longest = settings.min_sizes, settings.max_size
+    ((images, size),) = images_of[row["transfer"].dataset].values()
+    learned = footprint(settings.network, scaled(size, round(sum(sides) / len(sides)), longest))
+    whole = footprint(settings.network, scaled(size, sides[-1], longest))
     hour = 3600 * 1e12 * tflops * FP32_SHARE
-    return Cost(
-        transfer=PASSES * learned.training * training["batch_size"] * training["iterations"] / hour,
-        detect=images * whole.evaluation / hour if "detect" in row else 0.0,
-        kept=COPIES * learned.weights,
-        checkpoint=learned.weights + MOMENTS["sgd"] * learned.parameters,
-    )
+    steps = settings.loop.batch_size * settings.loop.iterations
+    hours = {"transfer": PASSES * learned.training * steps / hour}
+    if "detect" in row:
+        hours["detect"] = images * whole.evaluation / hour
+    checkpoint = learned.weights + MOMENTS["sgd"] * learned.parameters
+    return Cost(hours, COPIES * learned.weights, checkpoint)
 
 
-def footprint(network: Entry, size: Size) -> Footprint:
-    """The footprint of the network of a plan entry, counted at a size that is padded as a batch of one."""
-    return _footprint(json.dumps(network, sort_keys=True), size)
-
-
-@cache  # rows that differ in their start share their network
-def _footprint(network: str, size: Size) -> Footprint:
-    arguments = json.loads(network)
-    built = cast(MaskRCNN, without_values(lambda: build(**arguments, classes=len(CLASSES))))
+@by_content  # rows that differ in their start share their network
+def footprint(network: DetectorSettings, size: Size) -> Footprint:
+    """The footprint of a network, counted at a size that is padded as a batch of one."""
+    built = without_values(lambda: build(network))
     heads, boxes = built.heads, [torch.empty(1, 4)]
     with counting() as counter:
         # all stages but the last; where there is a unit, that and the last stage on the whole image

@@ -6,11 +6,10 @@ neither a GPU nor the data nor the weights need be there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
-from typing import Any, NamedTuple, cast
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,15 +17,19 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from sgr import data
-from sgr.models import build
+from sgr.datasets import Split
+from sgr.evaluation.settings import EvaluateSettings, SemanticsSettings
+from sgr.jobs.job import canonical
 from sgr.models.backbone import Backbone
-from sgr.models.network import Network
+from sgr.models.network import build
+from sgr.models.settings import BackboneSettings, NetworkSettings
+from sgr.plan.entry import Entry
+from sgr.training.settings import TrainSettings
 
-Entry = dict[str, Any]
 Size = tuple[int, int]
-
-KINDS = ("train", "evaluate", "semantics", "instance_semantics", "transfer", "detect")
+P = ParamSpec("P")
+Result = TypeVar("Result")
+M = TypeVar("M", bound=nn.Module)
 
 # Sustained by one GPU, not its peak: about a tenth of what an A100 can do in bf16, as dilated convolutions get there.
 TFLOPS = 30.0
@@ -41,24 +44,8 @@ MOMENTS = {"sgd": 1, "adamw": 2}
 # Regions kept of each example, see sgr.evaluation.semantics.
 SHOWN = 6
 
-
-class Split(NamedTuple):
-    """Images of a split and the size (H, W) that is typical of them."""
-
-    images: int
-    size: Size
-
-
+# What is evaluated, by dataset and split.
 ImagesOf = Mapping[str, Mapping[str, Split]]
-
-# The datasets as their owners publish them.
-PUBLISHED = {
-    "cityscapes": {"val": Split(500, (1024, 2048))},
-    "ade20k": {"val": Split(2000, (512, 683))},
-    "cocostuff10k": {"test": Split(1000, (480, 640))},
-    "camvid": {"val": Split(101, (360, 480)), "test": Split(233, (360, 480))},
-    "coco": {"val2017": Split(5000, (480, 640))},
-}
 
 
 class Footprint(NamedTuple):
@@ -84,80 +71,87 @@ class Footprint(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """GPU-hours of each kind of job, bytes that stay on disk, and bytes of a checkpoint while it trains."""
+    """GPU-hours by kind of job, bytes that stay on disk, and bytes of a checkpoint while it trains."""
 
-    train: float = 0.0
-    evaluate: float = 0.0
-    semantics: float = 0.0
-    instance_semantics: float = 0.0
-    transfer: float = 0.0
-    detect: float = 0.0
+    hours: Mapping[str, float] = {}
     kept: float = 0.0
     checkpoint: float = 0.0
 
     def __add__(self, other: Cost) -> Cost:  # type: ignore[override]
-        return Cost(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+        kinds = [*self.hours, *(kind for kind in other.hours if kind not in self.hours)]
+        hours = {kind: self.hours.get(kind, 0.0) + other.hours.get(kind, 0.0) for kind in kinds}
+        return Cost(hours, self.kept + other.kept, self.checkpoint + other.checkpoint)
+
+    def __rmul__(self, seeds: int) -> Cost:  # type: ignore[override]
+        hours = {kind: seeds * value for kind, value in self.hours.items()}
+        return Cost(hours, seeds * self.kept, seeds * self.checkpoint)
 
     @property
-    def hours(self) -> float:
+    def total(self) -> float:
         """GPU-hours in all."""
-        return sum(getattr(self, kind) for kind in KINDS)
+        return sum(self.hours.values())
 
 
-def estimate(row: Mapping[str, Entry], images_of: ImagesOf, tflops: float) -> Cost:
+def estimate(row: Mapping[str, Entry[Any]], images_of: ImagesOf, tflops: float) -> Cost:
     """The cost of one seed of a row.
 
     Args:
         row: plan entries by stage: `train`, and those of its evaluations that are wanted.
-        images_of: what is evaluated, by dataset and split.
+        images_of: what is evaluated.
         tflops: that one GPU sustains in training, 10¹² FLOP/s.
     """
-    train = row["train"]
-    splits = images_of[train["dataset"]]
-    training, image = train["training"], next(iter(splits.values())).size
-    network = footprint(train["network"], train["dataset"], tuple(training["crop"]), image)
+    train: TrainSettings = row["train"].settings
+    image = next(iter(images_of[train.dataset].values())).size
+    network = footprint(train.network, train.augmentation.crop, image)
     hour = 3600 * 1e12 * tflops
-    evaluated, examples = 0.0, 0.0
-    looked_at = {"semantics": 0.0, "instance_semantics": 0.0}
-    if plan := row.get("evaluate"):
-        views = plan["inference"]
-        passes = [(1.0, 1), *((scale, 1 + views["flip"]) for scale in views["scales"])]
-        for name in plan["splits"]:
-            images, size = splits[name]
-            one = sum(count * network.forward(size, plan["resize"] * scale) for scale, count in passes)
-            evaluated += images * one
-    for kind in row.keys() & looked_at.keys():
-        plan = row[kind]
-        images, size = images_of[plan["dataset"]][plan["split"]]
-        looked_at[kind] = images * network.forward(size, plan["resize"])
-        # image and label, and regions in half precision
-        pixel = 4 + 2 * SHOWN / train["network"]["stride"] ** 2
-        examples += plan.get("examples", 0) * size[0] * size[1] * pixel
-    return Cost(
-        train=PASSES * network.training * training["batch_size"] * training["iterations"] / hour,
-        evaluate=evaluated / hour / FP32_SHARE,
-        **{kind: flops / hour / FP32_SHARE for kind, flops in looked_at.items()},
-        kept=COPIES * (network.weights + examples),
-        checkpoint=network.weights + MOMENTS[training["optimizer"]] * network.parameters,
-    )
+    steps = train.loop.batch_size * train.loop.iterations
+    hours, examples = {"train": PASSES * network.training * steps / hour}, 0.0
+    for kind, entry in row.items():
+        settings = entry.settings
+        if isinstance(settings, EvaluateSettings):
+            views = settings.inference
+            passes = [(1.0, 1), *((scale, 1 + views.flip) for scale in views.scales)]
+        elif kind != "train":
+            passes = [(1.0, 1)]
+        else:
+            continue
+        seen = settings.seen
+        splits = settings.splits if isinstance(settings, EvaluateSettings) else (settings.split,)
+        for images, size in (images_of[seen.dataset][split] for split in splits):
+            one = sum(count * network.forward(size, seen.resize * scale) for scale, count in passes)
+            hours[kind] = hours.get(kind, 0.0) + images * one / hour / FP32_SHARE
+            if isinstance(settings, SemanticsSettings):
+                # image and label, and regions in half precision
+                pixel = 4 + 2 * SHOWN / train.network.backbone.stride**2
+                examples += settings.examples * size[0] * size[1] * pixel
+    moments = MOMENTS[train.optimizer.optimizer]
+    return Cost(hours, COPIES * (network.weights + examples), network.weights + moments * network.parameters)
 
 
-def footprint(network: Entry, dataset: str, crop: Size, image: Size) -> Footprint:
-    """The footprint of the network of a plan entry, counted at the size of the crop and of a typical image."""
-    return _footprint(json.dumps(network, sort_keys=True), dataset, crop, image)
+def by_content(function: Callable[P, Result]) -> Callable[P, Result]:
+    """Remember what a function of settings returns: `functools.cache` takes no dataclasses that hold dicts."""
+    known: dict[str, Result] = {}
+
+    @wraps(function)
+    def remembered(*arguments: P.args, **named: P.kwargs) -> Result:
+        key = canonical([arguments, named])
+        if key not in known:
+            known[key] = function(*arguments, **named)
+        return known[key]
+
+    return remembered
 
 
-@cache  # rows of an ablation share their network
-def _footprint(network: str, dataset: str, crop: Size, image: Size) -> Footprint:
-    arguments = json.loads(network)
-    built = without_values(lambda: build(**arguments, classes=len(data.dataset(dataset).CLASSES)))
-    assert isinstance(built, Network)
+@by_content  # rows of an ablation share their network
+def footprint(network: NetworkSettings, crop: Size, image: Size) -> Footprint:
+    """The footprint of a network, counted at the size of the crop and of a typical image."""
+    built = without_values(lambda: build(network))
     stride = built.backbone.stride
     image = (-(-image[0] // stride) * stride, -(-image[1] // stride) * stride)
     weights, learned = byte_counts(built)
     counted = []
     for size in (crop, image):
-        trunk, shapes = _backbone(arguments["backbone"], arguments["stride"], size)
+        trunk, shapes = _backbone(network.backbone, size)
         built.backbone = cast(Backbone, Maps(shapes))
         with counting() as counter:
             output = built(torch.empty(1, 3, *size))
@@ -170,9 +164,9 @@ def _footprint(network: str, dataset: str, crop: Size, image: Size) -> Footprint
     return Footprint(more / large - quadratic * large, quadratic, training, weights, learned)
 
 
-@cache  # most of the time goes into the backbones, and there are few of them
-def _backbone(name: str, stride: int, size: Size) -> tuple[int, list[torch.Size]]:
-    trunk = without_values(lambda: Backbone(name, stride))
+@by_content  # most of the time goes into the backbones, and there are few of them
+def _backbone(backbone: BackboneSettings, size: Size) -> tuple[int, list[torch.Size]]:
+    trunk = without_values(lambda: Backbone(backbone))
     with counting() as counter:
         shapes = [found.shape for found in trunk(torch.empty(1, 3, *size))]
         return counter.get_total_flops(), shapes
@@ -200,7 +194,7 @@ def byte_counts(network: nn.Module) -> tuple[int, int]:
     return weights, parameters
 
 
-def without_values(make: Callable[[], nn.Module]) -> nn.Module:
+def without_values(make: Callable[[], M]) -> M:
     """A module in evaluation mode whose parameters were never drawn."""
     # not made of fake tensors: torch's transformer copies its layers, and a copied fake tensor crashes
     with torch.device("meta"):
@@ -217,7 +211,7 @@ def counting() -> Iterator[FlopCounterMode]:
         yield counter
 
 
-def assumptions(tflops: float) -> list[str]:
+def assumptions(images_of: ImagesOf, tflops: float) -> list[str]:
     """What the estimate rests on, a sentence each."""
     return [
         f"a GPU sustains {tflops:g} TFLOP/s in training and {FP32_SHARE:g} of that in evaluation and in all of "
@@ -230,9 +224,8 @@ def assumptions(tflops: float) -> list[str]:
         + ", ".join(
             f"{dataset} {' + '.join(str(split.images) for split in splits.values())} of "
             f"{'×'.join(map(str, next(iter(splits.values())).size))}"
-            for dataset, splits in PUBLISHED.items()
-        )
-        + ", or as many as are generated",
+            for dataset, splits in images_of.items()
+        ),
         f"disk: weights and examples of regions, {COPIES} times (job store, DVC's cache, workspace); a checkpoint is "
         "weights and optimizer and goes when its training ends; datasets, components and logs are left out, and so is "
         "the one job that measures overhead",

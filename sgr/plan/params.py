@@ -303,9 +303,10 @@ class Sweep(Section):
 
 
 class Row(Section):
-    """`prototypes` puts ProtoSeg's classifier in the place of the linear one.
+    """A row of a table.
 
-    `instances`: its tokens are compared with the instances of MS-COCO too.
+    `prototypes` puts ProtoSeg's classifier in the place of the linear one. `instances`: the row's tokens are compared
+    with the instances of MS-COCO too.
     """
 
     dataset: str

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.files import write_bytes
-from sgr.plan.params import Params, load
+from sgr.plan.params import Params
 from sgr.report.tables import tables
 
 COMMAND = "sgr pipeline"
@@ -136,13 +136,3 @@ def _on_disk(root: Path) -> dict[Path, str]:
     """The pipeline files of the project: text by path relative to `root`."""
     paths = [*root.glob("dvc.yaml"), *sorted((root / STAGES).rglob("dvc.yaml"))]
     return {path.relative_to(root): path.read_text() for path in paths}
-
-
-def main() -> None:
-    """Write the pipeline files of the parameters here, and print which changed."""
-    for path in write(load(Path("params.yaml")), Path.cwd()):
-        print(path)
-
-
-if __name__ == "__main__":
-    main()

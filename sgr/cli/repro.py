@@ -1,0 +1,45 @@
+"""`sgr repro`: run `dvc repro` and number its stages."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+
+from sgr.cli.graph import asked
+
+STAGE = re.compile(rb"^(Running stage|Stage) '([^']+)'")
+
+
+def main(targets: Sequence[str], force: bool = False, single: bool = False) -> int:
+    """Run the stages that the targets need; DVC's exit status, or 130 after Ctrl-C. Raises UserError for a target."""
+    addresses, needed = asked(targets)
+    switches = ["--force"] * force + ["--single-item"] * single
+    command = ["dvc", "repro", *switches, *(addresses if targets else [])]
+    # unbuffered, so that a stage is named when it starts and not when it ends
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            number(process.stdout, len(addresses) if single else needed)
+        except KeyboardInterrupt:
+            # it has reached DVC and its stage too, which say on their way out what becomes of the job
+            sys.stdout.buffer.write(process.stdout.read())
+            process.wait()
+            return 128 + signal.SIGINT
+    return process.returncode
+
+
+def number(lines: Iterable[bytes], total: int) -> None:
+    """Print lines as they come, the first of each stage with its number and the number of all."""
+    seen: set[bytes] = set()
+    for line in lines:
+        if match := STAGE.match(line):
+            seen.add(match[2])
+            sys.stdout.write(f"[{len(seen)}/{total}] ")
+            sys.stdout.flush()
+        sys.stdout.buffer.write(line)
+        sys.stdout.flush()
