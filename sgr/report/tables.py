@@ -60,11 +60,13 @@ def table1() -> Table:
 def table2() -> Table:
     """Semantics and diversity of the tokens (section 4), with classes and with instances as bins."""
 
-    def measures(level: str, letter: str, file: str) -> tuple[Measure, ...]:
+    def measures(
+        level: str, letter: str, file: str, summary: tuple[str, str] = ("", "")
+    ) -> tuple[Measure, ...]:
         S, D = f"semantics_{level}", f"diversity_{level}"
         return (
-            Measure("semantics", f"S_{letter} ↓", S, "semantics", 3, 3, file, summary_mean=f"S_{letter}"),
-            Measure("diversity", f"D_{letter} ↑", D, "diversity", 3, 3, file, summary_mean=f"D_{letter}"),
+            Measure("semantics", f"S_{letter} ↓", S, "semantics", 3, 3, file, summary_mean=summary[0]),
+            Measure("diversity", f"D_{letter} ↑", D, "diversity", 3, 3, file, summary_mean=summary[1]),
         )
 
     return Table(
@@ -76,7 +78,7 @@ def table2() -> Table:
                 lambda network: (
                     network.dataset in published.splits() and network.has_regions and not is_ablation(network)
                 ),
-                measures("class", "C", SEMANTICS),
+                measures("class", "C", SEMANTICS, ("S_C", "D_C")),
                 heading="Class level",
                 columns={"level": "class"},
             ),
