@@ -23,6 +23,11 @@ def reproducible(seed: int, threads: int) -> torch.device:
     return device
 
 
+def name() -> str:
+    """The kind of device that this machine has: the GPU's name, or `cpu`."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
 def memory_format(channels_last: bool) -> torch.memory_format:
     """How feature maps lie in memory; the values are the same, the bits of a convolution need not be."""
     return torch.channels_last if channels_last else torch.contiguous_format
@@ -31,7 +36,7 @@ def memory_format(channels_last: bool) -> torch.memory_format:
 def measured(device: torch.device, images_per_second: float) -> dict[str, Any]:
     """What a run cost, for its provenance: device, images/s, peak memory in MiB (of the GPU, or of the process)."""
     if device.type == "cuda":
-        name, peak = torch.cuda.get_device_name(), torch.cuda.max_memory_allocated() / 2**20
+        peak = torch.cuda.max_memory_allocated() / 2**20
     else:
-        name, peak = "cpu", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-    return {"device": name, "images_per_second": round(images_per_second, 2), "peak_memory_mb": round(peak)}
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return {"device": name(), "images_per_second": round(images_per_second, 2), "peak_memory_mb": round(peak)}

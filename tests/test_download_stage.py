@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import subprocess
 import sys
 import time
@@ -14,6 +13,10 @@ import pytest
 from PIL import Image
 
 from sgr.download import present
+from sgr.files import write_json
+from sgr.jobs.job import Code, plain
+from sgr.plan.entry import Entry
+from sgr.plan.stage_settings import DownloadSettings, GeneratedImages
 from tests.fault_server import Answer, serving
 from tests.scratch import ROOT, environment
 from tests.toy_dataset import RANDOM, zipped
@@ -32,13 +35,17 @@ def camvid_archive() -> bytes:
     return zipped({f"{top}/README.md": b"SegNet", f"{top}/CamVid/train.txt": b"/SegNet/CamVid", **files})
 
 
+def plan(root: Path, images: GeneratedImages | None = None) -> None:
+    """Plan CamVid alone, the real one or a generated one."""
+    path = root / "work/small/plan/download/camvid.json"
+    write_json(path, plain(Entry(DownloadSettings("camvid", images), Code())))
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A folder in which the command runs with this checkout's code, planned for CamVid alone."""
+    """A folder in which the command runs with this checkout's code."""
     root = tmp_path / "project"
-    plan = root / "work/small/plan/download/camvid.json"
-    plan.parent.mkdir(parents=True)
-    plan.write_text('{"dataset": "camvid", "data": "folder", "generated": null, "splits": ["train"]}')
+    plan(root)
     (root / "dvc.yaml").touch()
     return root
 
@@ -78,13 +85,7 @@ def test_killed_command(project: Path) -> None:
 
 def test_killed_generation(project: Path) -> None:
     """What it had drawn is gone after the second command, and so is every hidden folder."""
-    plan = project / "work/small/plan/download/camvid.json"
-    settings = json.loads(plan.read_text()) | {"data": "generated", "splits": ["train", "val", "test"]}
-    settings |= {
-        "train": "train",
-        "generated": {"images": {"train": 30, "test": 2}, "size": [64, 64], "seed": 0},
-    }
-    plan.write_text(json.dumps(settings))
+    plan(project, GeneratedImages({"train": 30, "val": 2, "test": 2}, (64, 64), seed=0))
     generated = project / "data/generated"
     first = start(project)
     while not list(generated.glob(".camvid/.*/train/*")):

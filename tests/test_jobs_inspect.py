@@ -197,10 +197,13 @@ def test_leftovers_are_what_nothing_refers_to(store: JobStore) -> None:
     assert all(store.finished(job) for job in (kept, kept_too)) and not store.folder(dropped).exists()
 
 
-def test_running_job_and_its_training_are_no_leftovers(store: JobStore) -> None:
+@pytest.mark.parametrize("adopted", [False, True])
+def test_running_job_and_its_training_are_no_leftovers(store: JobStore, adopted: bool) -> None:
     training = counting("old")
-    evaluation = Job(COUNT, Count(600), 0, {"trained": training.key}, where=Pause(0.1))
     run([training], Machine(jobs=store.root))
+    if adopted:
+        write_json(store.folder(training) / "adopted.json", {"origin": "feed" * 8})
+    evaluation = Job(COUNT, Count(600), 0, {"trained": store.identity(training)}, where=Pause(0.1))
     (found,) = leftovers(store, referring_to())
     with start(Machine(jobs=store.root), evaluation) as process:
         eventually(lambda: (store.folder(evaluation) / "runs.txt").exists())

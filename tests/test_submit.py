@@ -260,7 +260,7 @@ def test_code_that_changed_since_the_plan_is_not_submitted(cluster: Machine) -> 
 def refuses_changed_code(cluster: Machine) -> None:
     known = {"sgr/losses.py": PROJECT.meaning((ROOT / "sgr" / "losses.py").read_bytes())}
     executors.run([counting(1, 1, code=Code(known))], cluster)
-    for path in ("sgr/losses.py", "sgr/gone.py"):
+    for path in ("sgr/losses.py", "sgr/gone.py", "README.md"):
         job = counting(1, 1, code=Code(known | {path: "0" * 16}))
         with pytest.raises(UserError, match=rf"^{path} changed since the plan was made: run dvc repro plan"):
             executors.run([job], cluster)

@@ -104,6 +104,25 @@ def dry_run(
 
 
 @app.command()
+def adopt(
+    rows: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="ROW", show_default=False, help="As in params.yaml, or `sweep`; none means all."
+        ),
+    ] = None,
+) -> None:
+    """Adopt finished trainings whose code was changed without changing their numbers.
+
+    The first iterations are run with the code of today; where every bit agrees with what the training recorded, its
+    result is filed under the new key. The exit status is 1 if one is refused, and then nothing of it has changed.
+    """
+    from sgr.cli.adopt import main
+
+    sys.exit(main(rows or []))
+
+
+@app.command()
 def data_check(
     datasets: Annotated[
         list[str] | None,
@@ -131,18 +150,6 @@ def pipeline() -> None:
     from sgr.cli.pipeline import main
 
     main()
-
-
-@app.command()
-def adopt(rows: Annotated[list[str], typer.Argument(metavar="ROW")]) -> None:
-    """Keep results that a refactoring made stale, after a proof.
-
-    The first iterations of each training are run with the code of today; where every bit agrees, the finished result
-    stands under its new key, and where one differs all stays as it was.
-    """
-    from sgr.cli.adopt import main
-
-    main(rows)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from sgr.generated import scenes
 MARKER = "generated.json"  # in the root of every generated dataset: what it was generated from
 
 
-def generate(dataset: str, root: Path, counts: dict[str, int], size: tuple[int, int], seed: int) -> None:
+def generate(dataset: str, root: Path, counts: Mapping[str, int], size: tuple[int, int], seed: int) -> None:
     """Write `counts[split]` scenes of each split under `root`; the folder appears when it is whole.
 
     A folder generated from the same arguments and code is left alone; from others, it is replaced.
@@ -101,7 +102,7 @@ def _write(root: Path, dataset: str, size: tuple[int, int], seed: int, split: st
     generated_as(dataset).write(root, split, number, draw(dataset, size, seed, split, number))
 
 
-def _recipe(dataset: str, counts: dict[str, int], size: tuple[int, int], seed: int) -> dict[str, Any]:
+def _recipe(dataset: str, counts: Mapping[str, int], size: tuple[int, int], seed: int) -> dict[str, Any]:
     """What a generated dataset was made from."""
     modules = [f"generated.{name}" for name in ("generate", "painter", "scenes", "writing")]
     modules += [f"datasets.{dataset}", f"data.{dataset}"]
@@ -111,7 +112,7 @@ def _recipe(dataset: str, counts: dict[str, int], size: tuple[int, int], seed: i
     }
     return {
         "dataset": dataset,
-        "counts": counts,
+        "counts": dict(counts),
         "size": list(size),
         "seed": seed,
         "sources": {module: sha256_file(file) for module, file in files.items()},

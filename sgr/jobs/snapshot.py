@@ -32,10 +32,17 @@ def check_code(jobs: Iterable[Job], project: Project, root: Path | None = None) 
     root = root or project.package.parent
     planned = {source for job in jobs for source in job.code.sources.items()}
     for path, meaning in sorted(planned):
-        if not (root / path).is_file() or project.meaning((root / path).read_bytes()) != meaning:
+        if _meaning(root / path, project) != meaning:
             raise UserError(
                 f"{path} changed since the plan was made: run {project.planned_by}, then this again"
             )
+
+
+def _meaning(path: Path, project: Project) -> str | None:
+    try:
+        return project.meaning(path.read_bytes())
+    except (FileNotFoundError, SyntaxError):  # removed, or just being written
+        return None
 
 
 def _copy(store: Path, package: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from sgr.errors import UserError
 from sgr.files import open_aside, read_json, sha256_file, write_json
 from sgr.jobs.job import Job
+
+KEY = "[0-9a-f]" * 32  # what a job's folder is called
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,10 @@ class JobStore:
     def folder(self, job: Job) -> Path:
         """`<root>/<key>`, which may not exist yet."""
         return self.root / job.key
+
+    def folders(self) -> Iterator[Path]:
+        """The folders that were prepared for a job."""
+        return (path.parent for path in sorted(self.root.glob(f"{KEY}/job.json")))
 
     def finished(self, job: Job) -> bool:
         """Whether the job's artefacts are there and whole; see `is_finished`.

@@ -303,7 +303,9 @@ class Sweep(Section):
 
 
 class Row(Section):
-    """`prototypes` puts ProtoSeg's classifier in the place of the linear one; `instances`: the row's tokens are compared
+    """A row of a table.
+
+    `prototypes` puts ProtoSeg's classifier in the place of the linear one. `instances`: the row's tokens are compared
     with the instances of MS-COCO too.
     """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +13,6 @@ from sgr.jobs.locks import Holder, holder
 from sgr.jobs.run.status import Queued
 from sgr.jobs.slurm.squeue import active, output
 from sgr.jobs.store import JobStore, is_finished
-
-KEY = "[0-9a-f]" * 32  # what a job's folder is called
 
 # in the order of the listing
 ACTIVE = ("running", "pending")
@@ -97,15 +94,10 @@ def jobs(store: JobStore) -> list[Listed]:
 
     A folder that tells of no job is left out. Raises UserError if SLURM has a queue and it does not answer.
     """
-    folders = list(job_folders(store))
+    folders = list(store.folders())
     queue = active(folder for folder in folders if (folder / "slurm.json").exists())
     found = [listed for folder in folders if (listed := _listed(folder, queue.get(folder)))]
     return sorted(found, key=lambda job: (STATES.index(job.state), job.row, job.kind, job.seed))
-
-
-def job_folders(store: JobStore) -> Iterator[Path]:
-    """The folders that hold a job."""
-    return (path.parent for path in sorted(store.root.glob(f"{KEY}/job.json")))
 
 
 def _listed(folder: Path, queued: Queued | None) -> Listed | None:

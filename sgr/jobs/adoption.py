@@ -1,0 +1,55 @@
+"""File a finished result under the key of other code, which has proved to compute the same.
+
+What counts as a proof is the project's own. Settings, seed, inputs and libraries must be the same: only sources differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sgr.files import read_json, write_json
+from sgr.jobs.job import Job
+from sgr.jobs.locks import locked
+from sgr.jobs.provenance import now
+from sgr.jobs.store import JobStore, complete, is_finished
+
+
+def candidates(store: JobStore, job: Job) -> Iterator[Path]:
+    """Folders of finished jobs that differ from `job` in their sources alone, the newest first."""
+    found = [path.parent for path in store.root.glob("*/done.json") if path.parent != store.folder(job)]
+    for folder in sorted(found, key=lambda folder: -(folder / "done.json").stat().st_mtime):
+        if _alike(Job.load(folder), job) and is_finished(folder):
+            yield folder
+
+
+def other_sources(first: Job, second: Job) -> list[str]:
+    """The files in which the code of two jobs differs."""
+    one, other = first.code.sources, second.code.sources
+    return sorted(path for path in one.keys() | other.keys() if one.get(path) != other.get(path))
+
+
+def adopt(store: JobStore, job: Job, folder: Path, proof: dict[str, Any]) -> None:
+    """File the result in `folder` under the key of `job`; `proof` says what was compared.
+
+    done.json comes last: killed before that, the job has no result, and the old one is as it was.
+    """
+    former = Job.load(folder)
+    into = store.folder(job)
+    with locked(into):
+        if is_finished(into):
+            return
+        store.prepare(job, read_json(folder / "launch.json"))
+        store.take(former, job.kind.artefacts, into)
+        record = {"origin": store.identity(former), "from": former.key, "adopted": now(), **proof}
+        write_json(into / "adopted.json", record)
+        write_json(into / "provenance.json", {**read_json(folder / "provenance.json"), "adopted": record})
+        complete(into, job.kind.artefacts)
+
+
+def _alike(first: Job, second: Job) -> bool:
+    contents = [
+        {**job.content, "code": dict(job.code.libraries), "kind": job.kind.name} for job in (first, second)
+    ]
+    return contents[0] == contents[1]
