@@ -106,10 +106,8 @@ def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
         elif "/" in target or target == "dvc.yaml":
             found += repo.stage.collect(target)
         else:
-            near = get_close_matches(target, by_name, n=3)
-            meant = (
-                "did you mean " + ", ".join(near) + "?" if near else "name a stage such as table1, or a row"
-            )
+            near = ", ".join(get_close_matches(target, by_name, n=3))
+            meant = f"did you mean {near}?" if near else "name one such as table1 or a row of params.yaml"
             raise UserError(f"there is no stage, row or dataset {target!r}: {meant}")
     return list(dict.fromkeys(found))
 
