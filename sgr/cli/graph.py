@@ -115,10 +115,13 @@ def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
 def _names(stage: DVCStage) -> set[str]:
     """What a person may call a stage."""
     kind, _, key = _parsed(stage)
-    address = stage.addressing
-    name = address.rpartition(":")[2]
+    name = stage.addressing.rpartition(":")[2]
     # what follows the @ is the profile, and the values of a matrix
-    return {address, name, name.partition("@")[0], kind, key, f"{kind}@{key}"} - {"", "@"}
+    names = {stage.addressing, name, name.partition("@")[0], kind, f"{kind}@{key}"}
+    if stage.path_in_repo != "dvc.yaml":
+        # a row, dataset or backbone has a dvc.yaml of its own; that a sweep is of camvid does not make it camvid's
+        names.add(key)
+    return names - {"", "@"}
 
 
 def _behind(repo: Repo, stages: list[DVCStage]) -> list[DVCStage]:
