@@ -9,12 +9,12 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 repro: $(STAMP) ## every table and figure of the profile in params.yaml
-	@python -m sgr.cli.submit --here $(TARGETS) || [ $$? = 1 ] # status 1: jobs failed, their stages say why
-	@python -m sgr.cli.progress dvc repro $(TARGETS)
+	@python -m sgr submit --here $(TARGETS) || [ $$? = 1 ] # status 1: jobs failed, their stages say why
+	@python -m sgr repro $(TARGETS)
 
 cluster: $(STAMP) ## submit every stale job of TARGETS=… to SLURM at once, then wait for them
-	@python -m sgr.cli.submit $(TARGETS)
-	@python -m sgr.cli.progress dvc repro $(TARGETS)
+	@python -m sgr submit $(TARGETS)
+	@python -m sgr repro $(TARGETS)
 
 test: $(STAMP) ## unit tests, and stages of every kind in a scratch copy
 	@echo "== tests (some run stages of every kind through DVC)"
@@ -27,19 +27,19 @@ bench: $(STAMP) ## speed and memory of the unit, its loss, extraction, training 
 	@python -m bench.speed
 
 jobs: $(STAMP) ## the jobs of this repository and how they stand; ALL=1 lists the finished ones too
-	@python -m sgr.cli.jobs $(if $(ALL),--all)
+	@python -m sgr jobs $(if $(ALL),--all)
 
 cancel: $(STAMP) ## cancel what is queued or runs of a row: ROW=camvid-fcn
-	@python -m sgr.cli.cancel "$(ROW)"
+	@python -m sgr cancel "$(ROW)"
 
 clean-jobs: $(STAMP) ## list job folders that no plan refers to; YES=1 removes them
-	@python -m sgr.cli.clean_jobs $(if $(YES),--remove)
+	@python -m sgr clean-jobs $(if $(YES),--remove)
 
 dry-run: $(STAMP) ## what would be submitted, its GPU-hours and disk: PROFILE=paper TARGETS=table1
-	@python -m sgr.cli.dry_run $(if $(PROFILE),--profile $(PROFILE)) $(TARGETS)
+	@python -m sgr dry-run $(if $(PROFILE),--profile $(PROFILE)) $(TARGETS)
 
 data-check: $(STAMP) ## what the folders of the real datasets lack; DATASETS="ade20k coco" DEEP=1 for these, every file decoded
-	@python -m sgr.cli.data_check $(if $(DEEP),--deep) $(DATASETS)
+	@python -m sgr data-check $(if $(DEEP),--deep) $(DATASETS)
 
 install: $(STAMP) ## the virtual environment alone
 

@@ -169,7 +169,7 @@ def project(folders: Path) -> dict[str, Any]:
 
 
 def data_check(project: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sgr.cli.data_check", *arguments]
+    command = [sys.executable, "-m", "sgr", "data-check", *arguments]
     return subprocess.run(command, capture_output=True, text=True, **project)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sgr.cli.submit import jobs_of, shortened
+from sgr.cli.submit import jobs_behind, shortened
 from tests.scratch import commit, copy_checkout, dvc, environment, files_under, parameters, write_parameters
 from tests.test_submit import on_slurm
 
@@ -45,9 +45,9 @@ def repository(tmp_path: Path) -> Path:
 
 
 def submitted(root: Path, *arguments: str, **variables: str) -> str:
-    """Output of `python -m sgr.cli.submit`."""
+    """Output of `python -m sgr submit`."""
     done = subprocess.run(
-        [sys.executable, "-m", "sgr.cli.submit", *arguments],
+        [sys.executable, "-m", "sgr", "submit", *arguments],
         cwd=root,
         env=environment(root, **variables),
         capture_output=True,
@@ -92,7 +92,7 @@ def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
 
 def test_targets_are_those_of_dvc(repository: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "sgr.cli.submit", "--here", "table_kitti"],
+        [sys.executable, "-m", "sgr", "submit", "--here", "table_kitti"],
         cwd=repository,
         env=environment(repository),
         capture_output=True,
@@ -102,7 +102,7 @@ def test_targets_are_those_of_dvc(repository: Path) -> None:
         done.returncode == 2
         and done.stderr == "error: Stage 'table_kitti' not found inside 'dvc.yaml' file\n"
     )
-    assert jobs_of([]) == []
+    assert jobs_behind([]) == []
 
 
 def test_ids_are_shown_in_short() -> None:

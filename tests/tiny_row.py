@@ -4,72 +4,109 @@ process that kills itself."""
 from __future__ import annotations
 
 import contextlib
-import copy
 import multiprocessing
 import os
 import signal
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sgr.data import manifest
 from sgr.data.component_extraction import extract
+from sgr.download import manifest
+from sgr.evaluation.settings import EvaluateSettings, EvaluationFiles, Seen, SemanticsSettings
 from sgr.files import write_json
 from sgr.generated.generate import generate
+from sgr.jobs.call import call
+from sgr.jobs.job import Job
+from sgr.kinds import KINDS
+from sgr.models.settings import NetworkSettings, Part
+from sgr.plan.entries import Entries
 from sgr.plan.entries import entries as plan
 from sgr.plan.params import load
+from sgr.training.settings import Augmentation, Run, TrainFiles, TrainSettings
 
 ROOT = Path(__file__).parents[1]
 ROW = "camvid-fcn-sgr"
 
 
-def make(root: Path, size: tuple[int, int] = (45, 61)) -> dict[str, Any]:
-    """Generate CamVid, 6 training, 2 validation and 2 test images, and return the `where` of a training job."""
+def make(root: Path, size: tuple[int, int] = (45, 61)) -> TrainFiles:
+    """Generate CamVid, 6 training, 2 validation and 2 test images, and return what a training job reads."""
     generate("camvid", root / "camvid", {"train": 6, "val": 2, "test": 2}, size, seed=0)
     made = manifest.make(root / "camvid", "camvid")
     write_json(root / "camvid.json", made)
     extract(root / "camvid", made, "train", root / "components.zip")
-    return {
-        "data": str(root / "camvid"),
-        "manifest": str(root / "camvid.json"),
-        "components": str(root / "components.zip"),
-        "weights": None,
-        "loader_workers": 0,
-        "checkpoint_seconds": 0,
-    }
+    run = Run("a tiny row", loader_workers=0, checkpoint_seconds=0)
+    return TrainFiles(root / "camvid", root / "camvid.json", root / "components.zip", None, run)
 
 
-def entry(stage: str, row: str = ROW, **training: Any) -> dict[str, Any]:
-    """The entry of params.yaml's profile `mini`, made tiny; `training` changes settings of that section.
+def evaluation_files(files: TrainFiles, model: Path) -> EvaluationFiles:
+    """What a job that looks at the trained `model` reads."""
+    return EvaluationFiles(files.data, files.manifest, model, 0, "a tiny row")
 
-    Its head has dropout and batch norm, as in the profile; 9 iterations with a row of the curve every 2.
+
+def network(settings: NetworkSettings) -> NetworkSettings:
+    """The same with 16 channels in its head and few tokens."""
+    head = Part(settings.head.made_by, settings.head.arguments | {"width": 16})
+    return replace(settings, head=head, unit=settings.unit and unit(settings.unit))
+
+
+def unit(part: Part) -> Part:
+    """SGR or GloRe with 8 tokens of width 16."""
+    few = {"K": 8, "D": 16} | ({"heads": 2} if "heads" in part.arguments else {})
+    return Part(part.made_by, part.arguments | few)
+
+
+def training(
+    row: str = ROW,
+    *,
+    loop: dict[str, Any] | None = None,
+    optimizer: dict[str, Any] | None = None,
+    **changes: Any,
+) -> TrainSettings:
+    """The training settings of params.yaml's profile `mini`, made tiny.
+
+    Its head has dropout and batch norm, as in the profile; 9 iterations of 4 images with a row of the curve every 2.
+
+    Args:
+        loop, optimizer: changes of these settings.
+        changes: of the others.
     """
-    found = copy.deepcopy(entries()[f"{stage}/{row}"])
-    found["network"]["head"]["width"] = 16
-    if unit := found["network"]["unit"]:
-        unit |= {"K": 8, "D": 16} | ({"heads": 2} if unit["kind"] == "sgr" else {})
-    if found.get("concept_loss"):
-        found["concept_loss"]["L"] = 4
-    if stage == "train":
-        found["training"] |= {"iterations": 9, "batch_size": 4, "crop": [32, 40], "warmup": 2, "log_every": 2}
-        found["training"] |= training
-    if stage == "semantics":
-        found["examples"] = 2
-    if stage == "evaluate":
-        found["inference"]["scales"] = [0.5, 1.0, 1.25]
-    return found
+    found: TrainSettings = entries()[f"train/{row}"].settings
+    loss = found.concept_loss
+    tiny = {
+        "network": network(found.network),
+        "loop": replace(found.loop, **{"iterations": 9, "batch_size": 4, "log_every": 2, **(loop or {})}),
+        "optimizer": replace(found.optimizer, **(optimizer or {})),
+        "augmentation": Augmentation((32, 40), found.augmentation.scale, True, 0.0),
+        "warmup": 2,
+        "concept_loss": loss and Part(loss.made_by, loss.arguments | {"L": 4}),
+    }
+    return replace(found, **{**tiny, **changes})
 
 
-def spec(row: str = ROW, seed: int = 0, **training: Any) -> dict[str, Any]:
-    """The spec of a training job."""
-    return {"plan": entry("train", row, **training), "seed": seed}
+def evaluation(row: str = ROW) -> EvaluateSettings:
+    """The evaluation settings of the profile, for the network of `training`."""
+    found: EvaluateSettings = entries()[f"evaluate/{row}"].settings
+    return replace(found, seen=_seen(found.seen), inference=replace(found.inference, scales=(0.5, 1.0, 1.25)))
+
+
+def semantics(row: str = ROW) -> SemanticsSettings:
+    """The semantics settings of the profile, for the network of `training`, with two examples."""
+    found: SemanticsSettings = entries()[f"semantics/{row}"].settings
+    return replace(found, seen=_seen(found.seen), examples=2)
+
+
+def _seen(seen: Seen) -> Seen:
+    return replace(seen, network=network(seen.network))
 
 
 def train_in_process(
-    spec: dict[str, Any],
-    where: dict[str, Any],
+    settings: Any,
+    files: Any,
     folder: Path,
     *,
+    seed: int = 0,
     kind: str = "train",
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
@@ -83,14 +120,15 @@ def train_in_process(
         die_while_saving: SIGKILL when this checkpoint of the process lies beside its name, not yet renamed.
         terminate_at_step: SIGTERM in the middle of this iteration.
     """
-    process = start(spec, where, folder, die_at_step, die_while_saving, terminate_at_step, kind=kind)
+    deaths = die_at_step, die_while_saving, terminate_at_step
+    process = start(settings, files, folder, *deaths, seed=seed, kind=kind)
     process.join()
     assert process.exitcode is not None
     return process.exitcode
 
 
 def start(
-    spec: dict[str, Any], where: dict[str, Any], folder: Path, *deaths: int | None, kind: str = "train"
+    settings: Any, files: Any, folder: Path, *deaths: int | None, seed: int = 0, kind: str = "train"
 ) -> Any:
     """The same, not waited for."""
     # a server that has all imported forks each process: seconds less than a fresh interpreter, and no shared threads
@@ -98,15 +136,16 @@ def start(
     context.set_forkserver_preload(
         ["sgr.training.segmentation", "sgr.unit", "sgr.losses", "dvc.repo", "tests.tiny_row"]
     )
-    process = context.Process(target=_train, args=(spec, where, folder, kind, *deaths))
+    process = context.Process(target=_train, args=(settings, files, folder, seed, kind, *deaths))
     process.start()
     return process
 
 
 def _train(
-    spec: dict[str, Any],
-    where: dict[str, Any],
+    settings: Any,
+    files: Any,
     folder: Path,
+    seed: int,
     kind: str,
     die_at_step: int | None = None,
     die_while_saving: int | None = None,
@@ -115,7 +154,6 @@ def _train(
     import torch
 
     import sgr.files
-    from sgr.jobs.worker import function
     from sgr.training import loop
 
     # as in a job: the child of a fork server would start a server of its own for its loader workers
@@ -127,7 +165,7 @@ def _train(
         _kill_at(sgr.files.os, "replace", die_while_saving, "checkpoint.pt")
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "log.txt", "a") as log, contextlib.redirect_stderr(log):
-        function(kind)(spec, where, folder)
+        call(Job(KINDS[kind], settings, seed, where=files), folder)
 
 
 def _kill_at(module: Any, name: str, call: int | None, only: str = "", number: int = signal.SIGKILL) -> None:
@@ -146,5 +184,6 @@ def _kill_at(module: Any, name: str, call: int | None, only: str = "", number: i
 
 
 @cache
-def entries() -> dict[str, dict[str, Any]]:
-    return plan.entries(load(ROOT / "params.yaml").model_copy(update={"profile": "mini"}), ROOT)
+def entries() -> Entries:
+    """All plan entries of the profile `mini`."""
+    return plan(load(ROOT / "params.yaml").model_copy(update={"profile": "mini"}), ROOT)

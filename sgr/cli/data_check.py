@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sgr.datasets import names
+from sgr.datasets import describe, names
 from sgr.download.check import check
-from sgr.errors import UserError
-from sgr.machine import settings
+from sgr.plan.inputs import own_folder
 
 
 def main(datasets: Sequence[str], deep: bool = False) -> int:
     """Say of each dataset what is missing from its folder; without names, of those that are there. The exit status."""
-    unknown = [name for name in datasets if name not in names()]
-    if unknown:
-        raise UserError(f"there is no dataset {unknown[0]!r}: use {', '.join(names())}")
-    machine, failed = settings(), False
+    for name in datasets:
+        describe(name)  # a wrong name ends the command before anything is read
+    failed = False
     for name in datasets or names():
-        folder = machine.dataset(name)
+        folder = own_folder(name)
         if not datasets and not folder.is_dir():
             print(f"{name}: not on this machine (no {folder})")
             continue

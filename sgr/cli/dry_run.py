@@ -1,91 +1,72 @@
-"""What would be submitted, and what it costs. `python -m sgr.cli.dry_run [--profile NAME] [--tflops N] [TARGET…]`."""
+"""`sgr dry-run`: what would be submitted, and what it costs."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from sgr.cli.graph import names
+from sgr.cli.console import table
+from sgr.cli.graph import Stage, needed
+from sgr.cost import detection, segmentation
+from sgr.cost.segmentation import TFLOPS, Cost, ImagesOf
+from sgr.datasets import Split, describe
 from sgr.errors import UserError
-from stages import transfer
-from stages.common import row_inputs, run, stored_models, trained_jobs, training_inputs, training_jobs
+from sgr.jobs.inspect.listing import jobs as listed
+from sgr.jobs.job import Job
+from sgr.jobs.readable import duration, size
+from sgr.jobs.run.progress import progress
+from sgr.kinds import KINDS, TRAINED_BY
+from sgr.machine import Machine, settings
+from sgr.plan.entries import entries
+from sgr.plan.entry import Entry
+from sgr.plan.jobs import of_entry, pairs
+from sgr.plan.params import Params, load
 
-if TYPE_CHECKING:
-    from sgr.cost.segmentation import ImagesOf
-    from sgr.jobs.cluster import Cluster
-    from sgr.jobs.store import Job
-    from sgr.plan.params import Params
-
-Row = dict[str, dict[str, Any]]
-KINDS = ("train", "evaluate", "semantics", "instance_semantics", "transfer", "detect")
+Row = dict[str, Entry[Any]]
 
 
-def main(profile: str | None, tflops: str | None, targets: list[str]) -> None:
+def main(targets: Sequence[str], profile: str | None = None, tflops: float | None = None) -> None:
     """Print the jobs of every row that the targets need and how they stand, its GPU-hours and its disk; submit nothing.
 
-    Needs params.yaml and dvc.yaml alone: neither data nor weights nor a finished stage.
+    Needs params.yaml and the files of DVC alone: neither data nor weights nor a finished stage.
+
+    Args:
+        targets: see `sgr.cli.graph`.
+        profile: another than that of params.yaml.
+        tflops: what one GPU sustains in training, 10¹² FLOP/s.
     """
-    from sgr.cli.console import table
-    from sgr.cost import detection as estimate_detection
-    from sgr.cost import segmentation as estimate
-    from sgr.cost.segmentation import TFLOPS, Cost
-    from sgr.jobs.cluster import settings
-    from sgr.jobs.inspect.listing import jobs as listed
-    from sgr.jobs.run.durations import size
-    from sgr.jobs.run.progress import progress
-    from sgr.jobs.store import JobStore
+    params, rate = load_profile(profile), TFLOPS if tflops is None else tflops
+    if not rate > 0:
+        raise UserError(f"--tflops {rate:g}: a number above 0, what one GPU sustains in 10¹² FLOP/s")
+    machine, images = settings(), images_of(params)
+    rows = wanted_rows(entries(params, Path.cwd()), needed(targets))
+    known = {job.folder.name: job.state for job in listed(machine.store)}
 
-    params = load_profile(profile)
-    rate = rate_of(tflops) if tflops else TFLOPS
-    cluster = settings()
-    rows, images = list(wanted_rows(params, names(targets))), images_of(params)
-    known = {job.folder.name: job.state for job in listed(JobStore(cluster.jobs))}
-
-    shown, states, total, left = [], {kind: Counter[str]() for kind in KINDS}, Cost(), Cost()
+    made: dict[tuple[str, str], dict[int, Job]] = {}
+    states: dict[str, dict[str, Counter[str]]] = {}
+    costs: dict[str, Cost] = {}
     with progress() as show:
-        for number, (name, parts) in enumerate(rows, 1):
+        for number, (name, parts) in enumerate(rows.items(), 1):
             show(f"[{number}/{len(rows)}] {name}: counting FLOPs")
-            counts = {kind: Counter[str]() for kind in KINDS}
+            counted: dict[str, Counter[str]] = {}
             cost = Cost()
             for part in parts:
-                for kind, found in row_states(params.profile, part, known).items():
-                    counts[kind] += found
-                first, of = ("transfer", estimate_detection) if "transfer" in part else ("train", estimate)
-                seeds = len(part[first]["seeds"])
-                cost += Cost(*(seeds * value for value in of.estimate(part, images, rate)))
-            for kind in KINDS:
-                states[kind] += counts[kind]
-            total += cost
-            share = {kind: 1 - counts[kind]["finished"] / max(1, counts[kind].total()) for kind in KINDS}
-            left += Cost(**{kind: getattr(cost, kind) * share[kind] for kind in KINDS})
-            told = [
-                ", ".join(f"{count} {state}" for state, count in counts[kind].items())
-                + (f": {hours(getattr(cost, kind))} h" if counts[kind] else "")
-                for kind in KINDS
-            ]
-            shown.append((name, *told, size(cost.kept), size(cost.checkpoint)))
-
-    print(resources(params, cluster))
-    sums = {kind: f"{hours(getattr(total, kind))} h" for kind in KINDS}
-    shown.append(("total", *sums.values(), size(total.kept), size(total.checkpoint)))
-    columns = (*(kind.replace("_", " ") for kind in KINDS), "disk", "checkpoint")
-    table(("row", *columns), shown, right=columns)
-    for kind in KINDS:
-        print(f"{kind}: {', '.join(f'{n} {state}' for state, n in sorted(states[kind].items())) or 'none'}")
-    print(
-        f"{hours(total.hours)} GPU-hours, of which {hours(left.hours)} are still to run; "
-        f"{size(total.kept)} of disk, and at most {size(total.checkpoint)} more while all train at once"
-    )
-    sentences = [*estimate.assumptions(rate), *estimate_detection.assumptions()]
+                # each pair of the sweep is of the same row, and no other starts from it
+                own = made if len(parts) == 1 else {}
+                for kind, found in row_states(params.profile, part, own, known).items():
+                    counted[kind] = counted.get(kind, Counter()) + found
+                cost += estimate(part, images, rate)
+            states[name], costs[name] = counted, cost
+    print(resources(params, machine))
+    print_table(states, costs)
+    sentences = [*segmentation.assumptions(images, rate), *detection.assumptions()]
     print("Assumptions:", *(f"- {sentence}" for sentence in sentences), sep="\n")
 
 
 def load_profile(profile: str | None) -> Params:
     """params.yaml, with another profile if one is named."""
-    from sgr.plan.params import load
-
     params = load(Path("params.yaml"))
     if profile is None:
         return params
@@ -94,105 +75,113 @@ def load_profile(profile: str | None) -> Params:
     return params.model_copy(update={"profile": profile})
 
 
-def rate_of(tflops: str) -> float:
-    """The number behind --tflops."""
-    try:
-        rate = float(tflops)
-    except ValueError:
-        rate = 0.0
-    if not rate > 0:
-        raise UserError(f"--tflops {tflops}: a number above 0, what one GPU sustains in 10¹² FLOP/s")
-    return rate
-
-
-def wanted_rows(params: Params, stages: set[str]) -> Iterator[tuple[str, list[Row]]]:
-    """(name, its parts) of every row that has a stage among those named, and of the sweep, whose parts are its pairs.
-
-    A row of Table 3 has a further entry `start`, the training that it starts from, if it starts from one.
-    """
-    from sgr.plan.entries import entries
-
-    found = entries(params, Path.cwd())
-    for name in (*params.rows, *params.transfer):
-        row = {kind: found[f"{kind}/{name}"] for kind in KINDS if f"{kind}@{name}" in stages}
-        if "transfer" in row and row["transfer"]["start_seed"] is not None:
-            row["start"] = found[row["transfer"]["start"]]
-        if row:
-            yield name, [row]
-    if "sweep" in stages:
-        pairs = found[f"sweep/{params.sweep.dataset}"]["pairs"]
-        yield f"sweep ({len(pairs)} pairs)", [{kind: pair[kind] for kind in KINDS[:2]} for pair in pairs]
-
-
-def row_states(profile: str, row: Row, known: dict[str, str]) -> dict[str, Counter[str]]:
-    """How many jobs of each kind stand how: as the store says (`known`, by key), or to be submitted."""
-    try:
-        jobs = row_jobs(profile, row)
-    except UserError:
-        # without its inputs a job has no key yet, so it cannot have run
-        jobs = {}
-    return {
-        kind: Counter(known.get(job.key, "to submit") for job in jobs[kind].values())
-        if kind in jobs
-        else Counter({"to submit": len(plan["seeds"])})
-        for kind, plan in row.items()
-        if kind in KINDS
-    }
-
-
-def row_jobs(profile: str, row: Row) -> dict[str, dict[int, Job]]:
-    """The jobs of a row by kind and seed, `train` those of its start. Raises UserError where an input is missing."""
-    jobs: dict[str, dict[int, Job]] = {}
-    models = None
-    if trained := row.get("train") or row.get("start"):
-        jobs["train"] = training_jobs(trained, *training_inputs(profile, trained))
-        models = stored_models(jobs["train"])
-    if "transfer" in row:
-        jobs["transfer"] = transfer.jobs_of(profile, row["transfer"], models)
-        models = stored_models(jobs["transfer"])
-    for kind in row.keys() - {"train", "start", "transfer"}:
-        jobs[kind] = trained_jobs(kind, row[kind], models or {}, *row_inputs(profile, row[kind]))
-    return jobs
-
-
 def images_of(params: Params) -> ImagesOf:
-    """What is evaluated, by dataset and split."""
-    from sgr.cost.segmentation import PUBLISHED, Split
-
-    generated = params.chosen.generated
+    """What is evaluated, by dataset and split: as generated, or as its owners publish it."""
+    generated, detection = params.chosen.generated, params.detection
+    evaluated = {name: (*about.evaluate, about.semantics) for name, about in params.datasets.items()}
+    evaluated[detection.dataset] = (detection.evaluate,)
     if params.chosen.data == "folder" or generated is None:
-        return PUBLISHED
-    found = {
-        name: {
-            split: Split(generated.images.test, generated.size)
-            for split in (*about.evaluate, about.semantics)
-        }
-        for name, about in params.datasets.items()
+        return {name: {of: describe(name).splits[of] for of in splits} for name, splits in evaluated.items()}
+    test = dict.fromkeys(evaluated, generated.images.test)
+    test[detection.dataset] = (generated.detection or generated.images).test
+    return {
+        name: {of: Split(test[name], generated.size) for of in splits} for name, splits in evaluated.items()
     }
-    detection = params.detection
-    test = (generated.detection or generated.images).test
-    return found | {detection.dataset: {detection.evaluate: Split(test, generated.size)}}
 
 
-def resources(params: Params, cluster: Cluster) -> str:
+def wanted_rows(found: Mapping[str, Entry[Any]], stages: Iterable[Stage]) -> dict[str, list[Row]]:
+    """By name the parts of every row with one of these stages; the sweep's parts are its pairs, any other has one.
+
+    What measures time is left out. Raises UserError for a stage that is not of params.yaml.
+    """
+    rows: dict[str, list[Row]] = {}
+    for kind, _, key in stages:
+        if kind in KINDS and KINDS[kind].measures_time:
+            continue
+        if (entry := found.get(f"{kind}/{key}")) is None:
+            raise UserError(f"params.yaml has no {kind}@{key}, which DVC knows: run `sgr pipeline`")
+        if kind == "sweep":
+            parts = [{"train": train, "evaluate": evaluate} for train, evaluate in pairs(entry).values()]
+            rows[f"sweep ({len(parts)} pairs)"] = parts
+        else:
+            rows.setdefault(key, [{}])[0][kind] = entry
+    order = [name.partition("/")[2] for name in found]
+    return dict(sorted(rows.items(), key=lambda row: order.index(row[0]) if row[0] in order else len(order)))
+
+
+def row_states(
+    profile: str, row: Row, made: dict[tuple[str, str], dict[int, Job]], known: Mapping[str, str]
+) -> dict[str, Counter[str]]:
+    """How many jobs of each kind stand how: as the store says (`known`, by key), or to be submitted.
+
+    `made` holds the trainings of the rows before, and takes those of this one.
+    """
+    states = {}
+    for kind, entry in row.items():
+        first = TRAINED_BY.get(kind)
+        states[kind] = Counter({"to submit": len(entry.seeds)})
+        if first and first.name in row and (first.name, entry.row) not in made:
+            continue
+        try:
+            made[kind, entry.row] = of_entry(kind, profile, entry, made)
+        except UserError:
+            # without its inputs a job has no key yet, so it cannot have run
+            continue
+        states[kind] = Counter(known.get(job.key, "to submit") for job in made[kind, entry.row].values())
+    return states
+
+
+def estimate(row: Row, images: ImagesOf, tflops: float) -> Cost:
+    """The cost of all seeds of a row."""
+    first, of = ("transfer", detection) if "transfer" in row else ("train", segmentation)
+    return len(row[first].seeds) * of.estimate(row, images, tflops)
+
+
+def print_table(states: Mapping[str, Mapping[str, Counter[str]]], costs: Mapping[str, Cost]) -> None:
+    """A line a row with its jobs, hours and disk, the sums below, and what is still to run.
+
+    Args:
+        states: how many jobs stand how, by row and kind.
+        costs: by row.
+    """
+    kinds = [kind for kind in KINDS if any(kind in counted for counted in states.values())]
+    shown, left, total = [], 0.0, Cost()
+    sums: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
+    for name, cost in costs.items():
+        told = []
+        for kind in kinds:
+            counted, spent = states[name].get(kind, Counter[str]()), cost.hours.get(kind, 0.0)
+            jobs = ", ".join(f"{count} {state}" for state, count in counted.items())
+            told.append(f"{jobs}: {hours(spent)} h" if counted else "")
+            sums[kind] += counted
+            left += spent * (1 - counted["finished"] / max(1, counted.total()))
+        shown.append((name, *told, size(cost.kept), size(cost.checkpoint)))
+        total += cost
+    spent_on = [f"{hours(total.hours.get(kind, 0.0))} h" for kind in kinds]
+    shown.append(("total", *spent_on, size(total.kept), size(total.checkpoint)))
+    columns = (*(kind.replace("_", " ") for kind in kinds), "disk", "checkpoint")
+    table(("row", *columns), shown, right=columns)
+    for kind, counted in sums.items():
+        print(f"{kind}: {', '.join(f'{count} {state}' for state, count in sorted(counted.items()))}")
+    print(
+        f"{hours(total.total)} GPU-hours, of which {hours(left)} are still to run; "
+        f"{size(total.kept)} of disk, and at most {size(total.checkpoint)} more while all train at once"
+    )
+
+
+def resources(params: Params, machine: Machine) -> str:
     """What each job asks for."""
-    from sgr.jobs.run.durations import duration
-
-    if cluster.executor != "slurm":
-        return f"profile {params.profile}, executor {cluster.executor}: the jobs run on this machine"
-    asked = cluster.slurm
-    gpus = min(1, asked.gpus_per_job)
+    if machine.executor != "slurm":
+        return f"profile {params.profile}, executor {machine.executor}: the jobs run on this machine"
+    wanted = machine.slurm
+    gpus = min(1, wanted.gpus_per_job)
     return (
-        f"profile {params.profile}, executor slurm: a training job asks for {asked.gpus_per_job} GPUs, {asked.nodes} "
-        f"nodes and {asked.processes} processes, each other job for {gpus} GPU, one node and one process; "
-        f"{asked.cpus} cores a process, {asked.memory_gb} GB a node, {duration(60 * asked.time)} a run"
+        f"profile {params.profile}, executor slurm: a training job asks for {wanted.gpus_per_job} GPUs, "
+        f"{wanted.nodes} nodes and {wanted.processes} processes, each other job for {gpus} GPU, one node and one "
+        f"process; {wanted.cpus} cores a process, {wanted.memory_gb} GB a node, {duration(60 * wanted.time)} a run"
     )
 
 
 def hours(value: float) -> str:
     """Hours to a tenth, and small ones to two digits."""
     return f"{value:.1f}" if value >= 0.95 else f"{value:.2g}"
-
-
-if __name__ == "__main__":
-    run(main, "--profile=", "--tflops=", "targets...")

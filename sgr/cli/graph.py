@@ -108,7 +108,7 @@ def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
         else:
             near = get_close_matches(target, by_name, n=3)
             meant = (
-                f"did you mean {' or '.join(near)}?"
+                f"did you mean {', '.join(near)}?"
                 if near
                 else "name one such as table1 or a row of params.yaml"
             )

@@ -13,7 +13,7 @@ from sgr.errors import UserError
 from sgr.jobs.job import Job
 from sgr.jobs.locks import locked
 from sgr.machine import Machine, settings
-from sgr.plan.jobs import jobs_of
+from sgr.plan.jobs import all_of, jobs_of, sweep
 
 
 def main(targets: Sequence[str], here: bool = False) -> None:
@@ -30,10 +30,15 @@ def main(targets: Sequence[str], here: bool = False) -> None:
 
 def jobs_behind(stages: Sequence[Stage]) -> list[Job]:
     """The jobs of stages in DVC's order, each once, those that wait for another behind the others."""
-    made: dict[tuple[str, str], list[Job]] = {}
+    made: dict[tuple[str, str], dict[int, Job]] = {}
+    of_sweeps: list[Job] = []
     for kind, profile, key in stages:
-        made[kind, key] = jobs_of(kind, profile, key, made)
-    unique = {job.key: job for jobs in made.values() for job in jobs}
+        if kind == "sweep":
+            of_sweeps += all_of(sweep(profile, key))
+        else:
+            made[kind, key] = jobs_of(kind, profile, key or "all", made)
+    found = [job for jobs in made.values() for job in jobs.values()]
+    unique = {job.key: job for job in (*found, *of_sweeps)}
     return sorted(unique.values(), key=lambda job: bool(job.after))
 
 

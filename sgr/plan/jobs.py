@@ -154,16 +154,23 @@ def sweep(profile: str, dataset: str) -> dict[tuple[int, int], tuple[BySeed, ByS
 
     They are those of the row with this K and L: an experiment with `-S sgr.K=… -S sgr.L=…` shares them.
     """
-    entry: Entry[Any] = read(SweepSettings, profile, "sweep", dataset)
     found = {}
-    for pair in entry.settings.pairs:
-        trainings = train(profile, replace(entry, settings=pair.train, code=entry.settings.train_code))
-        evaluated = replace(entry, settings=pair.evaluate, code=entry.settings.evaluate_code)
-        found[pair.K, pair.L] = (
-            trainings,
-            after_training(kinds.EVALUATE, profile, evaluated, stored(trainings)),
-        )
+    for pair, (to_train, to_evaluate) in pairs(read(SweepSettings, profile, "sweep", dataset)).items():
+        trainings = train(profile, to_train)
+        found[pair] = trainings, after_training(kinds.EVALUATE, profile, to_evaluate, stored(trainings))
     return found
+
+
+def pairs(entry: Entry[Any]) -> dict[tuple[int, int], tuple[Entry[TrainSettings], Entry[EvaluateSettings]]]:
+    """What trains and evaluates each pair of K and L of a sweep's entry, as entries of their own."""
+    own = entry.settings
+    return {
+        (pair.K, pair.L): (
+            replace(entry, settings=pair.train, code=own.train_code),
+            replace(entry, settings=pair.evaluate, code=own.evaluate_code),
+        )
+        for pair in own.pairs
+    }
 
 
 def trained(folder: Path) -> Trained:
