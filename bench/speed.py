@@ -321,7 +321,7 @@ def startup() -> None:
         "plan": ["sgr.plan.params", "sgr.plan.entries"],
         "download": [*launching, *ROOTS["download"], "sgr.generated.generate"],
         "components": [*launching, *ROOTS["components"]],
-        "table": ["stages.common", "sgr.report.tables", "sgr.report.table1"],
+        "table": ["stages.common", "sgr.report.tables"],
         "figures": ["stages.common", "sgr.report.curves", "sgr.report.tokens"],
     }
     rows = ("fcn-sgr", "upernet-sgr", "maskformer-sgr", "mask2former-sgr", "segformer-protoseg")

@@ -39,6 +39,8 @@ from sgr.plan.stage_settings import (
     TableSettings,
     WeightsSettings,
 )
+from sgr.report import labels
+from sgr.report.specification import Splits
 from sgr.report.tables import tables
 from sgr.training.settings import TrainSettings
 
@@ -95,7 +97,7 @@ class _Planner:
                 yield f"{stage}/{name}", entry
         yield f"sweep/{params.sweep.dataset}", self.sweep()
         yield "overhead/all", self.overhead()
-        for table in tables(params):
+        for table in tables(self._splits()):
             yield f"table/{table}", self.table(table)
 
     def row(self, name: str) -> Entries:
@@ -229,7 +231,7 @@ class _Planner:
             made = _Planner(params.model_copy(update={"rows": {name: changed}}), self.sources).row(name)
             pairs.append(Pair(K, L, made["train"].settings, made["evaluate"].settings))
         settings = SweepSettings(
-            row.model_dump(mode="json"),
+            labels.network(row),
             params.datasets[row.dataset].evaluate[0],
             grid.K,
             grid.L,
@@ -331,16 +333,25 @@ class _Planner:
         return self.entry("weights", settings)
 
     def table(self, name: str) -> Entry[TableSettings]:
-        datasets = {key: dataset.model_dump(mode="json") for key, dataset in self.params.datasets.items()}
-        return self.entry("table", TableSettings(name, self._rows(), datasets))
+        splits = self._splits()
+        sections = tables(splits)[name].sections
+        rows = {
+            row: network
+            for row, network in labels.networks(self.params)
+            if any(section.stands(network) for section in sections)
+        }
+        datasets = {network.dataset for network in rows.values()}
+        titles = datasets | {section.dataset for section in sections if section.dataset}
+        own = {dataset: splits[dataset] for dataset in splits if dataset in datasets}
+        roots = [f"sgr.datasets.{dataset}" for dataset in sorted(titles)]
+        return self.entry("table", TableSettings(name, rows, own), roots=roots)
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
-        rows = {row: value for row, value in self._rows().items() if value.get("dataset") == name}
+        rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
         return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
 
-    def _rows(self) -> Mapping[str, Any]:
-        rows = {**self.params.rows, **self.params.transfer}
-        return {name: row.model_dump(mode="json") for name, row in rows.items()}
+    def _splits(self) -> dict[str, Splits]:
+        return {name: Splits(of.evaluate, of.semantics) for name, of in self.params.datasets.items()}
 
     def entry(
         self, stage: str, settings: Any, dataset: str = "", roots: Any = (), **about: Any

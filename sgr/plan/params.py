@@ -1,4 +1,4 @@
-"""params.yaml, typed: every key is checked before anything runs, an unknown one is refused.
+"""params.yaml and params/, typed: every key is checked before anything runs, an unknown one is refused.
 
 Only `plan` reads this. What a job gets is the resolved, plain JSON that `plan` wrote.
 """
@@ -402,24 +402,47 @@ class Params(Section):
 
 
 def load(path: Path) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml and, in the folder `params` beside it, rows.yaml and profiles/<name>.yaml.
 
     Raises:
-        UserError: naming the first key that is wrong and what would be right.
+        UserError: naming the first key that is wrong, its file and what would be right.
     """
+    content = _read(path)
+    of_key = dict.fromkeys(content, path)
+    if (rows := path.parent / "params" / "rows.yaml").exists():
+        for key, value in _read(rows).items():
+            if key in content:
+                raise UserError(f"{rows}: {key} stands in {path.name} too; keep one of them")
+            content[key], of_key[key] = value, rows
+    profiles = sorted((path.parent / "params" / "profiles").glob("*.yaml"))
+    if profiles:
+        content["profiles"] = {profile.stem: _read(profile) for profile in profiles}
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        match first["loc"]:
+            case ("profiles", str(name), *keys) if profiles:
+                file = path.parent / "params" / "profiles" / f"{name}.yaml"
+            case (name, *_) as keys:
+                file = of_key.get(str(name), path)
+            case keys:
+                file = path
+        key = ".".join(str(part) for part in keys)
+        what = first["msg"].removeprefix("Value error, ")
+        # a whole section is too long to repeat
+        told = first["type"] == "missing" or isinstance(first["input"], dict)
+        got = "" if told or not key else f", not {first['input']!r}"
+        raise UserError(f"{file.relative_to(path.parent)}: {key + ': ' if key else ''}{what}{got}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run in the project's folder") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        return Params.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        # a whole section is too long to repeat
-        told = first["type"] == "missing" or isinstance(first["input"], dict)
-        got = "" if told or not key else f", not {first['input']!r}"
-        raise UserError(f"{path.name}: {key + ': ' if key else ''}{what}{got}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold keys and their values")
+    return content
