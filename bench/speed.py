@@ -252,6 +252,8 @@ def by_scipy(labels: np.ndarray[Any, Any], min_share: float = 0.05) -> int:
 def label_maps(count: int = 12) -> tuple[list[np.ndarray[Any, Any]], str]:
     """CamVid's validation labels if SGR_DATA holds them, else blobs of their size and number of classes."""
     if "SGR_DATA" in os.environ:
+        from pathlib import Path
+
         from sgr.data import camvid
 
         samples = camvid.index(Path(os.environ["SGR_DATA"], "camvid"), "val")[:count]
