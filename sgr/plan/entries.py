@@ -40,8 +40,7 @@ from sgr.plan.stage_settings import (
     WeightsSettings,
 )
 from sgr.report import labels
-from sgr.report.specification import Splits
-from sgr.report.tables import tables
+from sgr.report.tables import splits_of, tables
 from sgr.training.settings import TrainSettings
 
 Entries = dict[str, Entry[Any]]
@@ -97,7 +96,7 @@ class _Planner:
                 yield f"{stage}/{name}", entry
         yield f"sweep/{params.sweep.dataset}", self.sweep()
         yield "overhead/all", self.overhead()
-        for table in tables(self._splits()):
+        for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
 
     def row(self, name: str) -> Entries:
@@ -333,7 +332,7 @@ class _Planner:
         return self.entry("weights", settings)
 
     def table(self, name: str) -> Entry[TableSettings]:
-        splits = self._splits()
+        splits = splits_of(self.params)
         sections = tables(splits)[name].sections
         rows = {
             row: network
@@ -349,9 +348,6 @@ class _Planner:
     def figures(self, name: str) -> Entry[FiguresSettings]:
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
         return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
-
-    def _splits(self) -> dict[str, Splits]:
-        return {name: Splits(of.evaluate, of.semantics) for name, of in self.params.datasets.items()}
 
     def entry(
         self, stage: str, settings: Any, dataset: str = "", roots: Any = (), **about: Any

@@ -16,7 +16,7 @@ from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.files import write_bytes
 from sgr.plan.params import Params
-from sgr.report.tables import tables
+from sgr.report.tables import splits_of, tables
 
 COMMAND = "sgr pipeline"
 STAGES = Path("stages")
@@ -91,7 +91,7 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     scripts = sorted(path.relative_to(root).as_posix() for path in (root / STAGES).glob("*.py"))
     plan = {"scripts": "\n      - ".join(scripts), "template": TEMPLATE.as_posix()}
     yield Part(top, "the plan and the tables", ("plan", "table1", "table2", "table3", "table4"), plan)
-    own_tables = tables(params)
+    own_tables = tables(splits_of(params))
     for name in params.datasets:
         rows = [row for row in params.rows.values() if row.dataset == name]
         stages = [

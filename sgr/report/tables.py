@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sgr.datasets import describe
 from sgr.errors import UserError
@@ -19,6 +20,9 @@ from .lines import Rows
 from .markdown import notice
 from .results import INSTANCE_SPLIT, INSTANCES, SEMANTICS, profile_folder
 from .specification import Measure, Section, Splits, Table
+
+if TYPE_CHECKING:
+    from sgr.plan.params import Params
 
 # Whose networks Table 4 takes apart, and whose tokens are compared with the instances of MS-COCO.
 ABLATED, INSTANCES_OF = "cocostuff10k", "coco"
@@ -216,6 +220,11 @@ def own_table(dataset: str, splits: Splits) -> Table:
             ),
         ),
     )
+
+
+def splits_of(params: Params) -> dict[str, Splits]:
+    """What each dataset of the parameters is evaluated on."""
+    return {name: Splits(of.evaluate, of.semantics) for name, of in params.datasets.items()}
 
 
 def tables(datasets: Mapping[str, Splits]) -> dict[str, Table]:
