@@ -90,7 +90,7 @@ def test_a_new_backbone_and_a_new_seed(project: Path) -> None:
 
 
 def test_a_dataset_without_rows_has_neither_table_nor_figures(project: Path) -> None:
-    few = checked(project, without("cityscapes-fcn-sgr") | {"sweep.dataset": "cityscapes"})
+    few = checked(project, without("cityscapes-fcn-sgr") | {"sweep.row": "cityscapes-deeplabv3-sgr"})
     stages = yaml.safe_load(expected(few, project)[Path("dvc.yaml")])["stages"]
     assert "figures_cityscapes" in stages and not {"table_camvid", "figures_camvid"} & stages.keys()
 

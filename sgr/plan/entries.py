@@ -94,7 +94,7 @@ class _Planner:
         for name in params.transfer:
             for stage, entry in self.transfer(name).items():
                 yield f"{stage}/{name}", entry
-        yield f"sweep/{params.sweep.dataset}", self.sweep()
+        yield f"sweep/{params.rows[params.sweep.row].dataset}", self.sweep()
         yield "overhead/all", self.overhead()
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
