@@ -64,7 +64,7 @@ def sentence(root: Path, *arguments: str, keep: bool = True, **variables: str) -
         ({"sgr.K": 0}, ["params.yaml", "sgr.K", "greater than or equal to 1"]),
         ({"sgr.K": 8, "sgr.L": 9}, ["params.yaml", "row ", "sgr.L = 9", "sgr.K = 8"]),
         ({"sgr.kappa": 8}, ["params.yaml", "sgr", "kappa", "unknown key"]),
-        ({"profile": "huge"}, ["params.yaml", "'huge'", "mini, small, paper"]),
+        ({"profile": "huge"}, ["params.yaml", "'huge'", "mini, paper, small"]),
     ],
     ids=["K = 0", "L > K", "unknown key", "unknown profile"],
 )

@@ -20,7 +20,8 @@ from sgr.errors import UserError
 from sgr.plan.params import Params
 from sgr.plan.params import load as load_params
 from sgr.plan.pipeline import TEMPLATE, check, expected, write
-from sgr.report.tables import tables, write_table
+from sgr.report.labels import networks
+from sgr.report.tables import splits_of, tables, write_table
 from tests.scratch import (
     PROFILES,
     ROOT,
@@ -105,7 +106,7 @@ def test_stages_follow_from_the_fields_of_a_row(project: Path) -> None:
     assert found[Path("stages/coco/dvc.yaml")] == ["download"]
     assert "component_statistics_cityscapes" in found[Path("dvc.yaml")]
     assert {name for name in found[Path("dvc.yaml")] if name.startswith("table")} == {
-        *tables(checked(project))
+        *tables(splits_of(checked(project)))
     }
 
 
@@ -218,8 +219,9 @@ def test_experiments_have_few_columns(tmp_path: Path) -> None:
     """At most 40 beside the dependencies: parameters that are turned, and each table's summary."""
     root = copy_checkout(tmp_path / "copy")
     shutil.copytree(ROOT / "results" / "mini", root / "results" / "mini")
-    for name in tables(load_params(root / "params.yaml")):
-        write_table("mini", name, root / "results", root / "params.yaml")
+    params = load_params(root / "params.yaml")
+    for name, table in tables(splits_of(params)).items():
+        write_table("mini", name, table, dict(networks(params)), root / "results")
     commit(root)
     columns = next(csv.reader(io.StringIO(dvc(root, "exp", "show", "--csv"))))
     deps = {"sgr", "params", "params.yaml", "requirements.txt"}
