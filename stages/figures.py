@@ -9,16 +9,16 @@ from stages.common import run
 
 def main(profile: str, dataset: str) -> None:
     """Write results/<profile>/figures/tokens_<dataset>.png and curves_<dataset>.png."""
-    from sgr.plan.params import load
+    from sgr.plan.entry import read
+    from sgr.plan.stage_settings import FiguresSettings
     from sgr.report.curves import write_curves
-    from sgr.report.labels import networks
     from sgr.report.results import profile_folder
     from sgr.report.tokens import write_tokens
 
-    rows, results = networks(load(Path("params.yaml"))), profile_folder(Path("results"), profile)
-    figures, examples = results / "figures", Path("work") / profile / "tokens" / dataset
-    write_tokens(examples, dataset, rows, figures / f"tokens_{dataset}.png")
-    write_curves(results / "curves" / dataset, dataset, rows, figures / f"curves_{dataset}.png")
+    rows = read(FiguresSettings, profile, "figures", dataset).settings.rows
+    results, examples = profile_folder(Path("results"), profile), Path("work", profile, "tokens", dataset)
+    write_tokens(examples, dataset, rows, results / "figures" / f"tokens_{dataset}.png")
+    write_curves(results / "curves" / dataset, dataset, rows, results / "figures" / f"curves_{dataset}.png")
 
 
 if __name__ == "__main__":

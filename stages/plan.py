@@ -13,8 +13,10 @@ def main() -> None:
     from sgr.plan.entries import entries
     from sgr.plan.entry import write
     from sgr.plan.params import load
+    from sgr.plan.pipeline import check
 
     params = load(Path("params.yaml"))
+    check(params, Path.cwd())
     found = entries(params, Path.cwd())
     shutil.rmtree(Path("work", params.profile, "plan"), ignore_errors=True)
     for name, entry in found.items():

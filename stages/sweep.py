@@ -12,9 +12,7 @@ def main(profile: str, dataset: str) -> None:
     from sgr.files import read_json, write_json
     from sgr.plan.entry import read
     from sgr.plan.jobs import all_of, sweep
-    from sgr.plan.params import Row
     from sgr.plan.stage_settings import SweepSettings
-    from sgr.report.labels import network
     from sgr.report.sweep import write_sweep
 
     entry = read(SweepSettings, profile, "sweep", dataset)
@@ -32,8 +30,7 @@ def main(profile: str, dataset: str) -> None:
         }
         found = [read_json(folders[seed] / "metrics.json") for seed in evaluated]
         measured[K, L] = [metrics[settings.split] for metrics in found]
-    trained_network = network(Row.model_validate(settings.fields))
-    write_sweep(profile, entry.row, trained_network, settings.split, settings.K, settings.L, measured)
+    write_sweep(profile, entry.row, settings.network, settings.split, settings.K, settings.L, measured)
     write_json(Path("results", "provenance", profile, "sweep.json"), provenance)
 
 

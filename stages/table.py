@@ -7,9 +7,12 @@ from stages.common import run
 
 def main(profile: str, table: str) -> None:
     """Write results/<profile>/<table>.md and .csv, and summary/<table>.json."""
-    from sgr.report.tables import write_table
+    from sgr.plan.entry import read
+    from sgr.plan.stage_settings import TableSettings
+    from sgr.report.tables import tables, write_table
 
-    write_table(profile, table)
+    settings = read(TableSettings, profile, "table", table).settings
+    write_table(profile, table, tables(settings.datasets)[table], settings.rows)
 
 
 if __name__ == "__main__":

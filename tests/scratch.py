@@ -17,12 +17,17 @@ from sgr.plan.params import Params
 from sgr.plan.params import load as load_params
 
 ROOT = Path(__file__).resolve().parents[1]
+ROWS, PROFILES = "params/rows.yaml", "params/profiles"
 RAN = re.compile(r"Running stage '([^']+)'")
 
 
 def parameters(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The checkout's params.yaml with `{"sgr.K": 8, …}` set; the value ... deletes the key."""
-    content: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+    """All parameters of the checkout with `{"sgr.K": 8, …}` set; the value ... deletes the key."""
+    content: dict[str, Any] = {}
+    for name in ("params.yaml", ROWS):
+        content |= yaml.safe_load((ROOT / name).read_text())
+    files = sorted((ROOT / PROFILES).glob("*.yaml"))
+    content["profiles"] = {path.stem: yaml.safe_load(path.read_text()) for path in files}
     for dotted, value in (changes or {}).items():
         *path, last = dotted.split(".")
         section = content
@@ -36,10 +41,15 @@ def parameters(changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
 
 
 def write_parameters(folder: Path, changes: Mapping[str, Any] | None = None) -> Path:
-    """Write `folder/params.yaml`; returns its path."""
-    path = folder / "params.yaml"
-    path.write_text(yaml.safe_dump(parameters(changes), sort_keys=False))
-    return path
+    """Write the changed parameters as `folder`/params.yaml and its params/; returns the path of params.yaml."""
+    content = parameters(changes)
+    files = {f"{PROFILES}/{name}.yaml": profile for name, profile in content.pop("profiles").items()}
+    shared = yaml.safe_load((ROOT / ROWS).read_text()).keys() & content.keys()
+    files[ROWS] = {key: content.pop(key) for key in sorted(shared)}
+    for name, section in {**files, "params.yaml": content}.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(yaml.safe_dump(section, sort_keys=False))
+    return folder / "params.yaml"
 
 
 def checked(folder: Path, changes: Mapping[str, Any] | None = None) -> Params:

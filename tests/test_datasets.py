@@ -15,12 +15,9 @@ from sgr import kinds
 from sgr.data import reader
 from sgr.datasets import describe, names
 from sgr.errors import UserError
-from sgr.files import read_json, write_json
+from sgr.files import read_json
 from sgr.generated.painter import ROLES
-from sgr.jobs.job import Code, plain
-from sgr.plan.entry import Entry
-from sgr.plan.stage_settings import DownloadSettings, GeneratedImages
-from tests.scratch import copy_checkout, run, stage
+from tests.scratch import copy_checkout, run, stage, write_parameters
 
 CLASSES = {"ade20k": 150, "camvid": 11, "cityscapes": 19, "coco": 80, "cocostuff10k": 171}
 
@@ -136,14 +133,18 @@ DESCRIPTION = Description(
 
 
 def test_a_new_dataset_takes_two_files(tmp_path: Path) -> None:
-    """It is generated, downloaded, verified and checked by the stage and the command as they are."""
+    """And its splits in params.yaml: the plan, the stage and the command then know it as they are."""
     root = copy_checkout(tmp_path / "copy")
     (root / "sgr/data/garden.py").write_text(READER)
     (root / "sgr/datasets/garden.py").write_text(DESCRIPTION)
-    images = GeneratedImages({"train": 3, "val": 2}, (48, 64), seed=0)
-    for profile, settings in (("mini", images), ("small", None)):
-        entry = Entry(DownloadSettings("garden", settings), Code())
-        write_json(root / "work" / profile / "plan/download/garden.json", plain(entry))
+    splits = {"train": "train", "evaluate": ["val"], "semantics": "val", "jitter": 0.0}
+    images = {"images": {"train": 3, "test": 2}, "size": [48, 64], "seed": 0}
+    for profile in ("small", "mini"):
+        changes = {"profile": profile, "datasets.garden": splits, "profiles.mini.generated": images}
+        write_parameters(root, changes)
+        if profile == "small":  # the pipeline files are the same for all profiles
+            assert run(root, sys.executable, "-m", "sgr", "pipeline").returncode == 0
+        assert stage(root, "plan").returncode == 0
 
     ended = stage(root, "download", "mini", "garden")
     assert ended.returncode == 0, ended.stderr
@@ -154,10 +155,10 @@ def test_a_new_dataset_takes_two_files(tmp_path: Path) -> None:
     made = [read_json(root / "work" / profile / "data/garden.json") for profile in ("mini", "small")]
     assert made[0] == made[1] and [len(made[0]["splits"][split]) for split in ("train", "val")] == [3, 2]
 
-    ended = run(root, sys.executable, "-m", "sgr.cli.data_check")
+    ended = run(root, sys.executable, "-m", "sgr", "data-check")
     assert "  whole\n" in ended.stdout and "garden: " in ended.stdout and ended.returncode == 0
     (root / "data/garden/val/1.ids.png").unlink()
-    ended = run(root, sys.executable, "-m", "sgr.cli.data_check", "garden")
+    ended = run(root, sys.executable, "-m", "sgr", "data-check", "garden")
     assert ended.returncode == 1 and "val holds 3 of 4 *.png files, 1.ids.png is missing" in ended.stdout
-    ended = run(root, sys.executable, "-m", "sgr.cli.data_check", "gardens")
+    ended = run(root, sys.executable, "-m", "sgr", "data-check", "gardens")
     assert "use one of ade20k, camvid, cityscapes, coco, cocostuff10k, garden\n" in ended.stderr

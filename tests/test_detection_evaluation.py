@@ -21,7 +21,9 @@ from sgr.detection import evaluate as job
 from sgr.detection.average_precision import FIGURES, KINDS, average_precision
 from sgr.detection.network import Target, build
 from sgr.errors import UserError
-from sgr.report.tables import write_table
+from sgr.plan.params import load
+from sgr.report.labels import networks
+from sgr.report.tables import table3, write_table
 from tests import tiny_transfer
 from tests.scratch import ROOT, checked
 
@@ -207,7 +209,8 @@ def result(folder: Path, row: str, box_ap: dict[str, float | None]) -> None:
 def test_table_3_has_the_papers_rows_beside_ours(tmp_path: Path) -> None:
     result(tmp_path, "coco-imagenet", {"0": 41.0, "1": 43.0})
     result(tmp_path, "coco-sgr", {"0": None})
-    write_table("mini", "table3", tmp_path, ROOT / "params.yaml")
+    rows = dict(networks(load(ROOT / "params.yaml")))
+    write_table("mini", "table3", table3(), rows, tmp_path)
     lines = (tmp_path / "mini" / "table3.md").read_text().splitlines()
     boxes, masks = (next(i for i, line in enumerate(lines) if line == f"## {t}") for t in ("Boxes", "Masks"))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]

@@ -41,8 +41,8 @@ def whole(name: str, root: Path) -> Path:
     if name == "cocostuff10k":
         (root / "imageLists").mkdir()
         for split, files in (("train", 9000), ("test", 1000)):
-            listed = "".join(f"{split}_{number:06d}\n" for number in range(files))
-            (root / "imageLists" / f"{split}.txt").write_text(listed)
+            lines = "".join(f"{split}_{number:06d}\n" for number in range(files))
+            (root / "imageLists" / f"{split}.txt").write_text(lines)
     return root
 
 
@@ -169,7 +169,7 @@ def project(folders: Path) -> dict[str, Any]:
 
 
 def data_check(project: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sgr.cli.data_check", *arguments]
+    command = [sys.executable, "-m", "sgr", "data-check", *arguments]
     return subprocess.run(command, capture_output=True, text=True, **project)
 
 

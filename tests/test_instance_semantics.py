@@ -160,9 +160,12 @@ def test_plan_has_the_rows_of_tables_2_and_4() -> None:
     root = Path(__file__).parents[1]
     entries = plan.entries(load(root / "params.yaml").model_copy(update={"profile": "mini"}), root)
     from sgr.report import published
+    from sgr.report.labels import networks
 
-    paper = published.load("table2")
-    asked = {*paper[paper["level"] == "instance"]["row"], *published.load("table4")["row"]}
+    of_table2 = [line.network for line in published.load("table2") if line.cells["level"] == "instance"]
+    paper = [*of_table2, *(line.network for line in published.load("table4"))]
+    asked = {row for row, network in networks(load(root / "params.yaml")) if network in paper}
+    assert len(asked) == len(set(paper))
     planned = {
         key.split("/")[1]: entry for key, entry in entries.items() if key.startswith("instance_semantics/")
     }

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from sgr.jobs.provenance import launched
 from sgr.jobs.slurm import submit
 from sgr.jobs.slurm.sbatch import SRUN, Work
 from sgr.jobs.store import JobStore, is_finished
+from sgr.kinds import TRAIN
 from sgr.machine import Machine
 from sgr.project import PROJECT
 from tests import local_ranks, tiny_row
@@ -71,8 +73,9 @@ def eventually(condition: Callable[[], object], seconds: float = 180) -> None:
 
 
 def test_warned_job_writes_a_checkpoint_on_all_ranks_and_is_requeued(tmp_path: Path) -> None:
-    where = tiny_row.make(tmp_path / "row") | {"checkpoint_seconds": 1e9}
-    job = Job("train", tiny_row.spec(iterations=60), where)
+    files = tiny_row.make(tmp_path / "row")
+    files = replace(files, run=replace(files.run, checkpoint_seconds=1e9))
+    job = Job(TRAIN, tiny_row.training(loop={"iterations": 60}), 0, where=files, threads=1)
     whole = JobStore(tmp_path / "whole").prepare(job, launched("slurm", None, PROJECT))
     asked = Slurm(time=30, memory_gb=4, cpus=1, gpus_per_job=0, processes=2)
     cluster = Machine(executor="slurm", jobs=tmp_path / "warned", slurm=asked)

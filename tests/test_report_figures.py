@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure, SubFigure
 
+from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.report import palette
 from sgr.report.curves import draw_curves, read_curve, smooth, write_curves
+from sgr.report.labels import Network
 from sgr.report.overlay import heat, on_image, vote
 from sgr.report.tokens import draw_tokens, write_tokens
 
 CLASSES = ("sky", "car", "tree")
+FCN = Network("camvid", "fcn", "resnet101")
+GLORE, SGR = replace(FCN, unit="glore"), replace(FCN, unit="sgr")
+ROWS = {"plain": FCN, "first": SGR, "second": GLORE, "elsewhere": replace(SGR, dataset="ade20k")}
 
 
 def write_examples(
@@ -41,11 +47,11 @@ def texts(figure: Figure) -> list[str]:
 
 
 def test_token_figure_is_the_same_bytes_again(tmp_path: Path) -> None:
-    for row in ("camvid-fcn-sgr", "camvid-fcn-glore"):
+    for row in ("first", "second"):
         write_examples(tmp_path / "npz" / f"{row}.npz", [2, 3])
     pictures = []
     for name in ("one.png", "two.png"):
-        write_tokens(tmp_path / "npz", "camvid", CLASSES, tmp_path / name)
+        write_tokens(tmp_path / "npz", "camvid", ROWS, tmp_path / name)
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0] == pictures[1]
     assert b"Software" not in pictures[0]
@@ -54,11 +60,9 @@ def test_token_figure_is_the_same_bytes_again(tmp_path: Path) -> None:
 def test_token_figure_shows_classes_and_groups(tmp_path: Path) -> None:
     from sgr.report.examples import load
 
-    write_examples(tmp_path / "camvid-fcn-sgr.npz", [2, 0])
-    examples = load(tmp_path / "camvid-fcn-sgr.npz")
-    figure = draw_tokens(
-        {"camvid-fcn-sgr": examples, "camvid-fcn-glore": examples}, CLASSES, palette.distinct(3)
-    )
+    write_examples(tmp_path / "a.npz", [2, 0])
+    examples = load(tmp_path / "a.npz")
+    figure = draw_tokens([(SGR, examples), (GLORE, examples)], CLASSES, palette.distinct(3))
     words = texts(figure)
     assert {"SGR", "GloRe", "sky", "car", "ignored", "street_0", "no active region"} <= set(words)
     assert "tree" not in words  # not in these images
@@ -70,61 +74,73 @@ def test_rows_of_two_heads_are_told_apart(tmp_path: Path) -> None:
 
     write_examples(tmp_path / "a.npz", [1])
     examples = load(tmp_path / "a.npz")
-    figure = draw_tokens({"x-fcn-sgr": examples, "x-deeplabv3-sgr": examples}, CLASSES, palette.distinct(3))
+    rows = [(SGR, examples), (replace(SGR, family="deeplabv3"), examples)]
+    figure = draw_tokens(rows, CLASSES, palette.distinct(3))
     assert {"Dil-FCN + SGR", "DeepLabV3 + SGR"} <= set(texts(figure))
 
 
 def test_of_many_rows_the_papers_are_shown_and_ablations_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    fcn = Network("cocostuff10k", "fcn", "resnet101")
+    masks = replace(fcn, family="maskformer")
+    points = Network("cocostuff10k", "mask2former", "swin_t")
     rows = {
-        "fcn-glore": 1, "fcn-sgr": 1, "fcn-sgr-graph": 1, "deeplabv3-sgr": 1, "maskformer": 1, "maskformer-sgr": 0,
-        "mask2former": 1, "mask2former-sgr": 1, "segformer-sgr": 1, "upernet-sgr": 1,
-    }  # fmt: skip
-    for row, regions in rows.items():
-        write_examples(tmp_path / f"cocostuff10k-{row}.npz", [regions])
-    shown: list[str] = []
+        "glore": replace(fcn, unit="glore"),
+        "sgr": replace(fcn, unit="sgr"),
+        "graph": replace(fcn, unit="sgr", changes=("with graph",)),
+        "deeplabv3": replace(fcn, family="deeplabv3", unit="sgr"),
+        "maskformer": masks,
+        "maskformer-sgr": replace(masks, unit="sgr"),
+        "mask2former": points,
+        "mask2former-sgr": replace(points, unit="sgr"),
+        "segformer": Network("cocostuff10k", "segformer", "mit_b4", "sgr"),
+        "upernet": Network("cocostuff10k", "upernet", "swin_t", "sgr"),
+    }
+    for row in rows:
+        write_examples(tmp_path / f"{row}.npz", [0 if row == "maskformer-sgr" else 1])
+    shown: list[Network] = []
 
-    def remember(files: dict[str, Any], *_: Any) -> Figure:
-        shown[:] = files
+    def remember(groups: Any, *_: Any) -> Figure:
+        shown[:] = [network for network, _ in groups]
         return Figure()
 
     monkeypatch.setattr("sgr.report.tokens.draw_tokens", remember)
-    write_tokens(tmp_path, "cocostuff10k", CLASSES, tmp_path / "tokens.png")
+    write_tokens(tmp_path, "cocostuff10k", rows, tmp_path / "tokens.png")
     # Table 2's four, then two of Table 1, of which maskformer-sgr has nothing to show
-    paper = ["fcn-sgr", "fcn-glore", "maskformer", "upernet-sgr", "mask2former-sgr", "mask2former"]
-    assert shown == [f"cocostuff10k-{row}" for row in paper]
-    for row in (*paper, "deeplabv3-sgr"):
-        (tmp_path / f"cocostuff10k-{row}.npz").unlink()
-    write_tokens(tmp_path, "cocostuff10k", CLASSES, tmp_path / "tokens.png")
-    assert shown == ["cocostuff10k-segformer-sgr", "cocostuff10k-fcn-sgr-graph"]
+    paper = ["sgr", "glore", "maskformer", "upernet", "mask2former-sgr", "mask2former"]
+    assert shown == [rows[row] for row in paper]
+    for row in (*paper, "deeplabv3"):
+        (tmp_path / f"{row}.npz").unlink()
+    write_tokens(tmp_path, "cocostuff10k", rows, tmp_path / "tokens.png")
+    assert shown == [rows["segformer"], rows["graph"]]
 
 
 @pytest.mark.parametrize("regions", [[], [0], [0, 0]])
 def test_nothing_to_show_is_a_sentence(tmp_path: Path, regions: list[int]) -> None:
     if regions:
-        write_examples(tmp_path / "npz" / "camvid-fcn-sgr.npz", regions)
-    write_tokens(tmp_path / "npz", "camvid", CLASSES, tmp_path / "tokens.png")
+        write_examples(tmp_path / "npz" / "first.npz", regions)
+    write_tokens(tmp_path / "npz", "camvid", ROWS, tmp_path / "tokens.png")
     assert (tmp_path / "tokens.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_rows_must_show_the_same_images(tmp_path: Path) -> None:
-    write_examples(tmp_path / "camvid-fcn-sgr.npz", [1])
-    write_examples(tmp_path / "camvid-fcn-glore.npz", [1], name="field")
+    write_examples(tmp_path / "first.npz", [1])
+    write_examples(tmp_path / "second.npz", [1], name="field")
     with pytest.raises(UserError, match="different example images"):
-        write_tokens(tmp_path, "camvid", CLASSES, tmp_path / "tokens.png")
+        write_tokens(tmp_path, "camvid", ROWS, tmp_path / "tokens.png")
 
 
 @pytest.mark.parametrize(
     "more", [{"image_0": np.zeros((30, 40, 3))}, {"regions_0": np.full((1, 2, 2), np.nan)}]
 )
 def test_malformed_examples_name_their_file(tmp_path: Path, more: dict[str, Any]) -> None:
-    write_examples(tmp_path / "camvid-fcn-sgr.npz", [1], more=more)
-    with pytest.raises(UserError, match=r"camvid-fcn-sgr\.npz"):
-        write_tokens(tmp_path, "camvid", CLASSES, tmp_path / "tokens.png")
-    (tmp_path / "camvid-fcn-sgr.npz").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(UserError, match=r"camvid-fcn-sgr\.npz"):
-        write_tokens(tmp_path, "camvid", CLASSES, tmp_path / "tokens.png")
+    write_examples(tmp_path / "first.npz", [1], more=more)
+    with pytest.raises(UserError, match=r"first\.npz"):
+        write_tokens(tmp_path, "camvid", ROWS, tmp_path / "tokens.png")
+    (tmp_path / "first.npz").write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(UserError, match=r"first\.npz"):
+        write_tokens(tmp_path, "camvid", ROWS, tmp_path / "tokens.png")
 
 
 def test_vote_counts_weight_on_labelled_pixels() -> None:
@@ -152,11 +168,11 @@ def test_heat_leaves_a_region_without_weight_grey() -> None:
 
 
 def test_colours_of_classes() -> None:
-    assert tuple(palette.palette("cityscapes", 19)[0]) == (128, 64, 128)
-    assert tuple(palette.palette("camvid", 11)[0]) == (128, 128, 128)
-    many = palette.palette("cocostuff10k", 171)
+    assert tuple(palette.palette(describe("cityscapes").palette, 19)[0]) == (128, 64, 128)
+    assert tuple(palette.palette(describe("camvid").palette, 11)[0]) == (128, 128, 128)
+    many = palette.palette(describe("cocostuff10k").palette, 171)
     assert len({tuple(rgb) for rgb in many.tolist()}) == 171
-    assert np.array_equal(many[:20], palette.palette("ade20k", 20))  # always the same order
+    assert np.array_equal(many[:20], palette.palette((), 20))  # always the same order
     picture = palette.colour(np.array([[0, 255]], dtype=np.uint8), many)
     assert tuple(picture[0, 1]) == palette.IGNORED
 
@@ -178,12 +194,12 @@ def test_smooth_is_a_centred_mean() -> None:
 
 
 def test_curves_are_the_same_bytes_again(tmp_path: Path) -> None:
-    write_curve(tmp_path / "curves" / "camvid-fcn.csv", 1, 5)
-    write_curve(tmp_path / "curves" / "camvid-fcn-sgr.csv", 2, 5, ("concept_dice",))
-    write_curve(tmp_path / "curves" / "ade20k-fcn.csv", 1, 5)
+    write_curve(tmp_path / "curves" / "plain.csv", 1, 5)
+    write_curve(tmp_path / "curves" / "first.csv", 2, 5, ("concept_dice",))
+    write_curve(tmp_path / "curves" / "elsewhere.csv", 1, 5)
     pictures = []
     for name in ("one.png", "two.png"):
-        write_curves(tmp_path / "curves", "camvid", tmp_path / name)
+        write_curves(tmp_path / "curves", "camvid", ROWS, tmp_path / name)
         pictures.append((tmp_path / name).read_bytes())
     assert pictures[0] == pictures[1]
 
@@ -191,9 +207,7 @@ def test_curves_are_the_same_bytes_again(tmp_path: Path) -> None:
 def test_a_panel_a_term_and_a_legend_entry_a_row(tmp_path: Path) -> None:
     write_curve(tmp_path / "a.csv", 1, 5)
     write_curve(tmp_path / "b.csv", 2, 5, ("segmentation", "concept_dice"))
-    figure = draw_curves(
-        {"x-fcn": read_curve(tmp_path / "a.csv"), "x-fcn-sgr": read_curve(tmp_path / "b.csv")}
-    )
+    figure = draw_curves([(FCN, read_curve(tmp_path / "a.csv")), (SGR, read_curve(tmp_path / "b.csv"))])
     (section,) = figure.subfigs
     assert panels(section) == ["total loss", "segmentation", "concept dice"]
     assert all(axes.lines for axes in figure.axes)
@@ -209,15 +223,18 @@ def legend(section: SubFigure) -> list[str]:
 
 
 def test_a_section_a_head_with_its_own_terms(tmp_path: Path) -> None:
+    segformer = Network("camvid", "segformer", "mit_b4")
     terms = {
-        "x-fcn-sgr": ("segmentation", "concept_focal", "concept_dice", "concept_cosine"),
-        "x-maskformer": ("classification", "mask", "dice", "auxiliary_mask"),
-        "x-segformer": ("segmentation",),
-        "x-segformer-protoseg": ("segmentation", "contrast", "distance"),
+        SGR: ("segmentation", "concept_focal", "concept_dice", "concept_cosine"),
+        replace(FCN, family="maskformer"): ("classification", "mask", "dice", "auxiliary_mask"),
+        segformer: ("segmentation",),
+        replace(segformer, prototypes=True): ("segmentation", "contrast", "distance"),
     }
-    for row, named in terms.items():
-        write_curve(tmp_path / f"{row}.csv", 1, 3, named)
-    figure = draw_curves({row: read_curve(tmp_path / f"{row}.csv") for row in terms})
+    curves = []
+    for number, (network, named) in enumerate(terms.items()):
+        write_curve(tmp_path / f"{number}.csv", 1, 3, named)
+        curves.append((network, read_curve(tmp_path / f"{number}.csv")))
+    figure = draw_curves(curves)
     assert [section.get_suptitle() for section in figure.subfigs] == ["Dil-FCN", "MaskFormer", "SegFormer"]
     assert [panels(section) for section in figure.subfigs] == [
         ["total loss", "segmentation", "concept focal", "concept dice", "concept cosine"],
@@ -231,18 +248,22 @@ def test_a_section_a_head_with_its_own_terms(tmp_path: Path) -> None:
     ]
 
 
-def test_a_component_looks_the_same_under_every_head_and_no_row_like_another(tmp_path: Path) -> None:
-    rows = [
-        "a-fcn",
-        "a-fcn-glore",
-        "a-fcn-sgr",
-        "a-fcn-sgr-graph",
-        "a-fcn-sgr-no-xy",
-        "a-upernet",
-        "a-upernet-sgr",
-    ]
+def test_a_framework_on_two_backbones_has_two_sections(tmp_path: Path) -> None:
     write_curve(tmp_path / "a.csv", 1, 3)
-    figure = draw_curves({row: read_curve(tmp_path / "a.csv") for row in rows})
+    frame = read_curve(tmp_path / "a.csv")
+    figure = draw_curves([(FCN, frame), (SGR, frame), (replace(FCN, backbone="swin_t"), frame)])
+    assert [section.get_suptitle() for section in figure.subfigs] == [
+        "Dil-FCN, ResNet-101",
+        "Dil-FCN, Swin-T",
+    ]
+
+
+def test_a_unit_looks_the_same_under_every_framework_and_no_row_like_another(tmp_path: Path) -> None:
+    upernet_row = Network("camvid", "upernet", "swin_t")
+    graph, no_xy = (replace(SGR, changes=(words,)) for words in ("with graph", "w/o x-y embedding"))
+    rows = [FCN, GLORE, SGR, graph, no_xy, upernet_row, replace(upernet_row, unit="sgr")]
+    write_curve(tmp_path / "a.csv", 1, 3)
+    figure = draw_curves([(row, read_curve(tmp_path / "a.csv")) for row in rows])
     fcn, upernet = (
         {
             text.get_text(): (line.get_color(), line.get_linestyle())
@@ -256,15 +277,15 @@ def test_a_component_looks_the_same_under_every_head_and_no_row_like_another(tmp
 
 @pytest.mark.parametrize("iterations", [0, 1])
 def test_short_curves(tmp_path: Path, iterations: int) -> None:
-    write_curve(tmp_path / "curves" / "camvid-fcn.csv", 1, iterations)
-    write_curves(tmp_path / "curves", "camvid", tmp_path / "curves.png")
+    write_curve(tmp_path / "curves" / "plain.csv", 1, iterations)
+    write_curves(tmp_path / "curves", "camvid", ROWS, tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_diverged_iterations_are_left_out(tmp_path: Path) -> None:
-    path = tmp_path / "camvid-fcn.csv"
+    path = tmp_path / "plain.csv"
     path.write_text("seed,iteration,learning_rate,loss,dice\n0,0,0.1,2.0,\n0,1,0.1,nan,\n0,2,0.1,inf,\n")
-    figure = draw_curves({"camvid-fcn": read_curve(path)})
+    figure = draw_curves([(FCN, read_curve(path))])
     assert len(figure.axes) == 1
     assert np.array_equal(np.asarray(figure.axes[0].lines[0].get_ydata()), [2.0])
 
@@ -273,6 +294,6 @@ def test_diverged_iterations_are_left_out(tmp_path: Path) -> None:
     "text", ["", "seed,iteration\n0,1\n", "seed,iteration,learning_rate,loss\n0,1,0.1,high\n"]
 )
 def test_malformed_curve_names_its_file(tmp_path: Path, text: str) -> None:
-    (tmp_path / "camvid-fcn.csv").write_text(text)
-    with pytest.raises(UserError, match=r"camvid-fcn\.csv is not a training curve"):
-        write_curves(tmp_path, "camvid", tmp_path / "curves.png")
+    (tmp_path / "plain.csv").write_text(text)
+    with pytest.raises(UserError, match=r"plain\.csv is not a training curve"):
+        write_curves(tmp_path, "camvid", ROWS, tmp_path / "curves.png")

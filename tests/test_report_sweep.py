@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from sgr.report import style, sweep
+from sgr.report.labels import Network
 from sgr.report.sweep import Metrics
 
-ROW = "camvid-fcn-sgr"
+ROW, NETWORK = "my-row", Network("camvid", "fcn", "resnet101", "sgr")
 MEASURED: dict[tuple[int, int], list[Metrics]] = {
     (8, 4): [{"miou_ss": 30.0, "miou_ms": 31.0}, {"miou_ss": 32.0, "miou_ms": 35.0}],
     (16, 4): [{"miou_ss": 33.0, "miou_ms": 34.0}],
@@ -20,7 +21,7 @@ MEASURED: dict[tuple[int, int], list[Metrics]] = {
 
 def written(results: Path) -> tuple[str, dict[tuple[str, str], dict[str, str]]]:
     """Markdown, and the CSV file's lines by K and L."""
-    sweep.write_sweep("mini", ROW, "val", [8, 16], [4, 12], MEASURED, results)
+    sweep.write_sweep("mini", ROW, NETWORK, "val", [8, 16], [4, 12], MEASURED, results)
     lines = csv.DictReader((results / "mini/sweep.csv").read_text().splitlines())
     return (results / "mini/sweep.md").read_text(), {(line["K"], line["L"]): line for line in lines}
 
@@ -51,7 +52,7 @@ def test_more_active_concepts_than_concepts_stay_blank(tmp_path: Path) -> None:
 
 def test_heat_maps_have_the_tables_orientation() -> None:
     with style.drawing():
-        figure = sweep.draw_sweep(sweep.grid(ROW, "val", [8, 16], [4, 12], MEASURED))
+        figure = sweep.draw_sweep(sweep.grid(ROW, "val", [8, 16], [4, 12], MEASURED), NETWORK)
     maps = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title(loc="left") for axes in maps] == ["single-scale", "multi-scale"]
     for axes, words in zip(
@@ -70,7 +71,7 @@ def test_a_flat_map_still_shows_its_numbers() -> None:
         pair: [{"miou_ss": 5.0, "miou_ms": 5.0}] for pair in ((8, 4), (16, 4))
     }
     with style.drawing():
-        figure = sweep.draw_sweep(sweep.grid(ROW, "val", [8, 16], [4], flat))
+        figure = sweep.draw_sweep(sweep.grid(ROW, "val", [8, 16], [4], flat), NETWORK)
     assert [(text.get_text(), text.get_color()) for text in figure.axes[0].texts] == [("5.00", "white")] * 2
 
 

@@ -4,65 +4,67 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sgr.errors import UserError
-from sgr.models.recipes import RECIPES
-from sgr.plan.params import Row, load
-from sgr.report import names, published, table1, table2, table4
+from sgr.plan.params import load
+from sgr.report import published
+from sgr.report.builder import Built, build, compare, gains
+from sgr.report.labels import Network, networks
 from sgr.report.markdown import number
-from sgr.report.measures import compare, gains
+from sgr.report.specification import Measure, Table
 from sgr.report.statistics import gain, spread
-from sgr.report.tables import write_table
+from sgr.report.tables import is_ablation, table1, table2, table3, table4, tables, write_table
 
 ROOT = Path(__file__).parents[1]
+PARAMS = load(ROOT / "params.yaml")
+ROWS = dict(networks(PARAMS))
+TABLES: dict[str, Table] = tables(PARAMS.datasets)  # type: ignore[arg-type]
 SPLITS = {"cocostuff10k": ["test"], "camvid": ["val", "test"]}
 
 
-def result(folder: Path, row: str, miou: dict[str, float], more: dict[str, Any] | None = None) -> Path:
+def result(
+    folder: Path, dataset: str, row: str, miou: dict[str, float], more: dict[str, Any] | None = None
+) -> Path:
     """A row's result with the same mIoU on every split, m.s. one point above s.s."""
-    dataset = names.parts(row).dataset
     seeds = {
         seed: {
             s: {"miou_ss": v, "miou_ms": v + 1, "iou_ss": {"sky": 1.0}} for s in SPLITS.get(dataset, ["val"])
         }
         for seed, v in miou.items()
     }
-    data = {
-        "row": row,
-        "dataset": dataset,
-        "backbone": "tiny",
-        "parameters": 1_250_000,
-        "seeds": seeds,
-        **(more or {}),
-    }
-    path = folder / dataset / f"{row}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(data))
-    return path
+    about = {"row": row, "dataset": dataset, "backbone": "tiny", "parameters": 1_250_000}
+    return written_json(folder / dataset / f"{row}.json", {**about, "seeds": seeds, **(more or {})})
 
 
-def tokens(folder: Path, row: str, S: float | None, D: float | None) -> None:
-    dataset = names.parts(row).dataset
-    split = {"cocostuff10k": "test"}.get(dataset, "val")
+def tokens(folder: Path, dataset: str, row: str, S: float | None, D: float | None) -> None:
     metrics = {"semantics_class": S, "diversity_class": D, "images": 2}
-    data = {"row": row, "dataset": dataset, "seeds": {"0": {split: metrics}}}
-    (folder / dataset).mkdir(parents=True, exist_ok=True)
-    (folder / dataset / f"{row}.semantics.json").write_text(json.dumps(data))
+    split = SPLITS.get(dataset, ["val"])[0]
+    seeds = {"0": {split: metrics}}
+    written_json(folder / dataset / f"{row}.semantics.json", {"row": row, "dataset": dataset, "seeds": seeds})
 
 
 def instances(folder: Path, row: str, S: float, D: float) -> None:
     metrics = {"semantics_instance": S, "diversity_instance": D, "images": 2, "instances": 5}
     data = {"row": row, "dataset": "coco", "seeds": {"0": {"val2017": metrics}}}
-    (folder / "cocostuff10k" / f"{row}.instances.json").write_text(json.dumps(data))
+    written_json(folder / "cocostuff10k" / f"{row}.instances.json", data)
 
 
-def written(results: Path, table: str, profile: str = "mini") -> tuple[str, dict[str, dict[str, str]]]:
+def written_json(path: Path, data: dict[str, Any]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+    return path
+
+
+def written(
+    results: Path, table: str, profile: str = "mini", rows: dict[str, Network] = ROWS
+) -> tuple[str, dict[str, dict[str, str]]]:
     """Markdown, and the CSV file's lines by row name."""
-    write_table(profile, table, results, ROOT / "params.yaml")
+    write_table(profile, table, TABLES[table], rows, results)
     with open(results / profile / f"{table}.csv", newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     return (results / profile / f"{table}.md").read_text(encoding="utf-8"), {
@@ -74,6 +76,10 @@ def cells(markdown: str, method: str) -> list[str]:
     """The cells of the first line of a Markdown table that is about `method`."""
     lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in markdown.splitlines()]
     return next(line for line in lines if method in line[:2])
+
+
+def by_row(built: Built) -> dict[str, Any]:
+    return {str(line["row"]): line for line in built.frame.to_dict("records")}
 
 
 def test_spread_is_the_sample_deviation() -> None:
@@ -90,7 +96,7 @@ def test_gain_is_paired_by_seed() -> None:
 
 def test_difference_is_ours_minus_paper() -> None:
     assert compare("m", 37.8, {"0": 40.0})["m_difference"] == pytest.approx(2.2)
-    assert compare("m", float("nan"), {"0": 40.0})["m_difference"] is None
+    assert compare("m", None, {"0": 40.0})["m_difference"] is None
     assert compare("m", 37.8, None) == {"m_paper": 37.8, "m_ours": None, "m_std": None, "m_difference": None}
     assert gains("m", 38.8, 37.8, None, None)["m_gain_paper"] == 1.0
 
@@ -101,108 +107,132 @@ def test_number_shows_sign_deviation_and_no_negative_zero() -> None:
     assert number("x", 1)({"x": None}) == "—"
 
 
-def test_the_paper_has_all_its_rows_and_params_names_each() -> None:
+def test_a_row_reproduces_each_line_of_the_paper() -> None:
     paper = [published.load(f"table{n}") for n in (1, 2, 3, 4)]
     assert [len(table) for table in paper] == [29, 14, 8, 7]
-    assert paper[0]["row"].is_unique
-    rows = load(ROOT / "params.yaml").rows
-    for table in paper[:2]:
-        for line in table.to_dict("records"):
-            assert rows[line["row"]].backbone == line["backbone"], line
-    assert set(paper[3]["row"]) <= rows.keys()
+    assert {line.network for table in paper for line in table} <= set(ROWS.values())
     assert published.splits() == {"cocostuff10k": "test", "ade20k": "val", "cityscapes": "val"}
+    assert published.load("table1")[9].number("miou_ss") is None  # the paper's dash
 
 
-def test_row_names_are_read_back() -> None:
-    assert names.parts("camvid-fcn-sgr-no-token-supervision") == (
-        "camvid",
-        "fcn",
-        "sgr",
-        "no-token-supervision",
-    )
-    assert names.method("camvid-fcn-sgr-no-cosine") == "Dil-FCN + SGR, w/o cosine"
-    assert names.method("ade20k-deeplabv3") == "DeepLabV3"
-    assert names.plain("camvid-fcn-sgr-no-cosine") == "camvid-fcn"
-    assert names.method("cocostuff10k-segformer-protoseg") == "SegFormer + ProtoSeg"
-    assert names.method("ade20k-hrnet-protoseg") == "HRNet + ProtoSeg"
-
-
-def test_every_backbone_has_a_name() -> None:
-    assert [names.backbone(name) for name in ("resnet101", "hrnetv2_w48")] == ["ResNet-101", "HRNetV2-W48"]
-    assert names.backbone("tiny") == "tiny"  # unknown
-    assert RECIPES.keys() == names.BACKBONES.keys()
-
-
-def test_the_order_of_rows_is_the_papers() -> None:
-    for table in ("table1", "table4"):
-        paper = published.load(table)
-        for _, part in paper.assign(dataset=paper["row"].str.split("-").str[0]).groupby("dataset"):
-            assert list(part["row"]) == sorted(part["row"], key=names.order)
-    mine = ["a-b-sgr-x", "a-b", "a-fcn-sgr-mine", "a-fcn-sgr-no-xy", "a-fcn-sgr", "a-fcn"]
-    assert sorted(mine, key=names.order) == [
-        "a-fcn", "a-fcn-sgr", "a-fcn-sgr-no-xy", "a-fcn-sgr-mine", "a-b", "a-b-sgr-x",
-    ]  # fmt: skip
-
-
-def rows_of(*found: str, **more: Any) -> dict[str, Row]:
-    return {
-        name: Row(dataset=names.parts(name).dataset, family="fcn", backbone="resnet101", **more)
-        for name in found
-    }
-
-
-def test_our_rows_stand_beside_their_base(tmp_path: Path) -> None:
-    ours = rows_of("cocostuff10k-segformer-sgr", "cocostuff10k-deeplabv3", "camvid-fcn", "ade20k-fcn-mine")
-    for row, miou in (("cocostuff10k-segformer", 30.0), ("cocostuff10k-segformer-sgr", 32.5)):
-        result(tmp_path, row, {"0": miou})
-    frame, markdown = table1.build(tmp_path, ours)
-    lines = {line["row"]: line for line in frame.to_dict("records")}
-    assert len(frame) == 29 + 3 and "camvid-fcn" not in lines
-    order = list(lines)
-    assert order.index("cocostuff10k-segformer-sgr") == order.index("cocostuff10k-segformer") + 1
-    assert order.index("cocostuff10k-deeplabv3") == order.index("cocostuff10k-fcn-sgr") + 1
-    sgr = lines["cocostuff10k-segformer-sgr"]
-    assert (sgr["base"], sgr["split"], sgr["miou_ss_gain_ours"]) == ("cocostuff10k-segformer", "test", 2.5)
-    assert sgr["note"] == "not in the paper's table"
-    assert cells(markdown, "SegFormer + SGR")[:6] == ["SegFormer + SGR", "—", "tiny", "1.25 M", "1", "—"]
-    assert (
-        lines["cocostuff10k-deeplabv3"]["note"] == "not in the paper's table; not yet trained by this project"
-    )
-    assert lines["cocostuff10k-segformer"]["note"] == ""
+def test_every_measure_names_a_column_of_the_paper() -> None:
+    for table in (table1(), table2(), table3(), table4()):
+        measures = [measure for section in table.sections for measure in section.measures]
+        assert {measure.paper for measure in measures} <= published.load(table.paper)[0].cells.keys()
 
 
 def test_every_row_of_params_stands_in_a_table(tmp_path: Path) -> None:
-    rows = load(ROOT / "params.yaml").rows
-    paper = [row for row in rows if rows[row].dataset != "camvid"]
-    of_table1, of_table2, of_table4 = (
-        set(table.build(tmp_path, rows)[0]["row"]) for table in (table1, table2, table4)
+    stand = {
+        name: {row for row in by_row(build(table, tmp_path, ROWS)) if row} for name, table in TABLES.items()
+    }
+    assert set().union(*stand.values()) == ROWS.keys()
+    assert stand["table1"] & stand["table4"] == {"cocostuff10k-fcn-sgr"}
+    assert stand["table3"] == PARAMS.transfer.keys()
+    assert stand["table_camvid"] == {row for row, network in ROWS.items() if network.dataset == "camvid"}
+    regions = {row for row in stand["table1"] if PARAMS.rows[row].has_regions}
+    assert stand["table2"] == regions
+
+
+def test_a_dataset_that_the_paper_lacks_has_a_table_of_its_own(tmp_path: Path) -> None:
+    assert list(TABLES) == ["table1", "table2", "table3", "table4", "table_camvid"]
+    # CamVid's rows as if they were of coco, which is described but has no table yet
+    more = {**PARAMS.datasets, "coco": PARAMS.datasets["camvid"]}
+    table = tables(more)["table_coco"]  # type: ignore[arg-type]
+    rows = {"mine": Network("coco", "fcn", "resnet101"), "other": ROWS["camvid-fcn"]}
+    built = build(table, tmp_path, rows)
+    assert built.markdown.startswith("# MS-COCO\n") and set(by_row(built)) == {"mine"}
+
+
+def test_a_rows_name_changes_no_label_and_no_place(tmp_path: Path) -> None:
+    renamed = {f"row-{n}": network for n, network in enumerate(ROWS.values())}
+    place = list(ROWS).index("cocostuff10k-fcn-sgr")
+    result(tmp_path / "old", "cocostuff10k", "cocostuff10k-fcn-sgr", {"0": 30.0})
+    result(tmp_path / "new", "cocostuff10k", f"row-{place}", {"0": 30.0})
+    for table in TABLES.values():
+        old, new = (
+            build(table, tmp_path / folder, rows) for folder, rows in (("old", ROWS), ("new", renamed))
+        )
+        assert old.markdown == new.markdown
+
+
+def test_a_row_with_its_own_training_is_the_papers_only_in_the_place_of_one_without(tmp_path: Path) -> None:
+    plain = ROWS["ade20k-fcn"]
+    longer = replace(plain, training=("iterations = 9",))
+    both = by_row(build(table1(), tmp_path, {"longer": longer, "plain": plain}))
+    assert (both["plain"]["miou_ss_paper"], both["longer"]["note"][:27]) == (
+        42.9,
+        "not in the paper's table; n",
     )
-    assert of_table1 | of_table4 == set(paper)
-    assert of_table1 & of_table4 == {"cocostuff10k-fcn-sgr"}
-    assert of_table2 == {row for row in paper if rows[row].has_regions} - of_table4 | {"cocostuff10k-fcn-sgr"}
+    alone = by_row(build(table1(), tmp_path, {"longer": longer}))
+    assert (alone["longer"]["miou_ss_paper"], alone["longer"]["method"]) == (42.9, "Dil-FCN, iterations = 9")
+
+
+def test_a_line_that_no_row_reproduces_stays(tmp_path: Path) -> None:
+    frame = build(table1(), tmp_path, {}).frame
+    assert len(frame) == 29 and set(frame["row"]) == {""}
+    assert set(frame["note"]) == {"not yet trained by this project"}
+    assert frame["miou_ss_gain_paper"].count() == 12
+
+
+def test_our_rows_stand_beside_their_base(tmp_path: Path) -> None:
+    ours = {
+        "mine": Network("cocostuff10k", "segformer", "mit_b4", "sgr"),
+        "its-base": Network("cocostuff10k", "segformer", "mit_b4"),
+        "deep": Network("cocostuff10k", "deeplabv3", "resnet101"),
+        "camvid-fcn": Network("camvid", "fcn", "resnet101"),
+    }
+    for row, miou in (("its-base", 30.0), ("mine", 32.5)):
+        result(tmp_path, "cocostuff10k", row, {"0": miou})
+    built = build(table1(), tmp_path, ours)
+    lines = by_row(built)
+    assert len(built.frame) == 29 + 2 and "camvid-fcn" not in lines
+    methods = [line["method"] for line in built.frame.to_dict("records")]
+    assert methods.index("SegFormer + SGR") == methods.index("SegFormer") + 1
+    assert methods.index("DeepLabV3") == methods.index("Dil-FCN + SGR") + 1
+    sgr = lines["mine"]
+    assert (sgr["base"], sgr["split"], sgr["miou_ss_gain_ours"]) == ("its-base", "test", 2.5)
+    assert sgr["note"] == "not in the paper's table"
+    assert cells(built.markdown, "SegFormer + SGR")[:6] == [
+        "SegFormer + SGR",
+        "—",
+        "tiny",
+        "1.25 M",
+        "1",
+        "—",
+    ]
+    assert lines["deep"]["note"] == "not in the paper's table; not yet trained by this project"
+    assert lines["its-base"]["note"] == ""
 
 
 def test_our_rows_of_table2_have_regions(tmp_path: Path) -> None:
-    ours = rows_of("cityscapes-deeplabv3-sgr", component="sgr") | rows_of("cityscapes-deeplabv3")
-    tokens(tmp_path, "cityscapes-deeplabv3-sgr", 0.25, 0.5)
-    frame, _ = table2.build(tmp_path, ours)
-    assert list(frame["level"].value_counts().items()) == [("class", 11 + 1), ("instance", 3)]
-    line = frame[frame["row"] == "cityscapes-deeplabv3-sgr"].iloc[0]
+    plain = Network("cityscapes", "deeplabv3", "resnet101")
+    tokens(tmp_path, "cityscapes", "mine", 0.25, 0.5)
+    built = build(table2(), tmp_path, {"mine": replace(plain, unit="sgr"), "plain": plain})
+    assert list(built.frame["level"].value_counts().items()) == [("class", 11 + 1), ("instance", 3)]
+    line = by_row(built)["mine"]
     assert (line["split"], line["semantics_ours"], line["note"]) == ("val", 0.25, "not in the paper's table")
-    assert "cityscapes-deeplabv3" not in set(frame["row"])
+    assert "plain" not in by_row(built)
 
 
 def test_our_variants_follow_the_papers(tmp_path: Path) -> None:
-    ours = rows_of("cocostuff10k-fcn-sgr-k64", "cocostuff10k-deeplabv3-sgr-k64")
-    frame, _ = table4.build(tmp_path, ours)
-    assert list(frame["row"])[-1] == "cocostuff10k-fcn-sgr-k64" and len(frame) == 7 + 1
-    assert frame["backbone_paper"].iloc[-1] == ""
+    whole = ROWS["cocostuff10k-fcn-sgr"]
+    fewer = replace(whole, changes=("K = 64",))
+    assert is_ablation(fewer) and not is_ablation(whole)
+    assert not is_ablation(replace(fewer, family="deeplabv3")) and not is_ablation(
+        replace(fewer, dataset="ade20k")
+    )
+    result(tmp_path, "cocostuff10k", "whole", {"0": 30.0})
+    result(tmp_path, "cocostuff10k", "fewer", {"0": 29.0})
+    frame = build(table4(), tmp_path, {"fewer": fewer, "whole": whole}).frame
+    assert list(frame["row"])[-1] == "fewer" and len(frame) == 7 + 1
+    last = frame.iloc[-1]
+    assert (last["backbone_paper"], last["base"], last["miou_ms_gain_ours"]) == ("", "whole", -1.0)
 
 
 def test_table1(tmp_path: Path) -> None:
     folder = tmp_path / "mini"
-    result(folder, "cocostuff10k-fcn", {"0": 30.0, "1": 32.0})
-    result(folder, "cocostuff10k-fcn-sgr", {"0": 31.0, "1": 35.0})
+    result(folder, "cocostuff10k", "cocostuff10k-fcn", {"0": 30.0, "1": 32.0})
+    result(folder, "cocostuff10k", "cocostuff10k-fcn-sgr", {"0": 31.0, "1": 35.0})
     markdown, lines = written(tmp_path, "table1")
     assert markdown.splitlines()[0].startswith("Numbers from generated data and tiny networks")
     others = [
@@ -228,12 +258,14 @@ def test_table1(tmp_path: Path) -> None:
     assert missing[6:8] == ["—"] * 2
     assert lines["cocostuff10k-segformer"]["miou_ss_paper"] == ""
     assert lines["cityscapes-fcn-sgr"]["miou_ss_gain_paper"] == "0.8"  # where the paper prints 0.7
+    summary = json.loads((folder / "summary" / "table1.json").read_text())
+    assert summary == {"cocostuff10k": {"gain_ss": 2.0, "gain_ms": 2.0}}
 
 
 def test_table2(tmp_path: Path) -> None:
     folder = tmp_path / "mini"
-    result(folder, "cityscapes-fcn-sgr", {"0": 30.0})
-    tokens(folder, "cityscapes-fcn-sgr", 0.25, 0.5)
+    result(folder, "cityscapes", "cityscapes-fcn-sgr", {"0": 30.0})
+    tokens(folder, "cityscapes", "cityscapes-fcn-sgr", 0.25, 0.5)
     markdown, _ = written(tmp_path, "table2")
     class_level, instance_level = markdown.split("## Instance level")
     assert class_level.count("not yet trained by this project") == class_level.count("\n| ") - 2
@@ -251,10 +283,10 @@ def test_table2(tmp_path: Path) -> None:
 def test_instance_level_is_of_the_networks_trained_on_cocostuff(tmp_path: Path) -> None:
     folder = tmp_path / "mini"
     for row in ("cocostuff10k-upernet-sgr", "cocostuff10k-fcn-glore", "cocostuff10k-fcn-sgr-graph"):
-        result(folder, row, {"0": 30.0})
+        result(folder, "cocostuff10k", row, {"0": 30.0})
         instances(folder, row, 0.3, 0.2)
-    frame, _ = table2.build(folder, load(ROOT / "params.yaml").rows)
-    level = frame[frame["level"] == "instance"].set_index("row")
+    built = build(table2(), folder, ROWS)
+    level = built.frame[built.frame["level"] == "instance"].set_index("row")
     assert set(level["dataset"]) == {"coco"} and set(level["split"]) == {"val2017"}
     upernet = level.loc["cocostuff10k-upernet-sgr"]
     assert upernet["semantics_difference"] == pytest.approx(0.3 - 0.328)
@@ -263,29 +295,31 @@ def test_instance_level_is_of_the_networks_trained_on_cocostuff(tmp_path: Path) 
     assert level.loc["cocostuff10k-fcn-glore"]["note"] == "not in the paper's table"
     assert level.loc["cocostuff10k-maskformer"]["note"] == "not yet trained by this project"
     assert "cocostuff10k-fcn-sgr-graph" not in level.index  # Table 4's
-    variants, _ = table4.build(folder, load(ROOT / "params.yaml").rows)
-    graph = variants.set_index("row").loc["cocostuff10k-fcn-sgr-graph"]
+    assert built.summary == {"coco": {"S_I": 0.3, "D_I": 0.2}}
+    graph = by_row(build(table4(), folder, ROWS))["cocostuff10k-fcn-sgr-graph"]
     assert (graph["s_i_ours"], graph["d_i_ours"]) == (0.3, 0.2)
     assert graph["s_i_difference"] == pytest.approx(0.3 - 0.345)
 
 
 def test_table2_shows_a_dash_where_no_pixel_is_labelled(tmp_path: Path) -> None:
-    tokens(tmp_path / "mini", "ade20k-fcn-sgr", None, None)
+    tokens(tmp_path / "mini", "ade20k", "ade20k-fcn-sgr", None, None)
     _, lines = written(tmp_path, "table2")
     assert lines["ade20k-fcn-sgr"]["semantics_ours"] == ""
+    assert json.loads((tmp_path / "mini" / "summary" / "table2.json").read_text()) == {}
 
 
 def test_table4_compares_multi_scale(tmp_path: Path) -> None:
     folder = tmp_path / "paper"
     for row, miou in (("cocostuff10k-fcn-sgr", 38.0), ("cocostuff10k-fcn-sgr-no-cosine", 37.0)):
-        result(folder, row, {"0": miou})
-        tokens(folder, row, 0.3, 0.4)
+        result(folder, "cocostuff10k", row, {"0": miou})
+        tokens(folder, "cocostuff10k", row, 0.3, 0.4)
     markdown, lines = written(tmp_path, "table4", "paper")
     assert len(lines) == 7
     assert "generated" not in markdown.splitlines()[0]
     whole, ablated = lines["cocostuff10k-fcn-sgr"], lines["cocostuff10k-fcn-sgr-no-cosine"]
     assert float(whole["miou_ms_ours"]) == 39.0
     assert float(whole["miou_ms_difference"]) == pytest.approx(-0.7)
+    assert (whole["base"], whole["miou_ms_gain_paper"]) == ("", "")
     assert (float(ablated["miou_ms_gain_paper"]), float(ablated["miou_ms_gain_ours"])) == (-2.0, -1.0)
     assert float(ablated["s_c_difference"]) == pytest.approx(0.3 - 0.519)
     assert (whole["s_i_paper"], whole["s_i_ours"]) == ("0.315", "")
@@ -299,8 +333,8 @@ def test_camvid_table_has_every_row_in_order(tmp_path: Path) -> None:
         ("camvid-fcn-sgr", 34.0),
         ("camvid-fcn", 32.0),
     ):
-        result(folder, row, {"0": miou, "1": miou + 2})
-    tokens(folder, "camvid-fcn-sgr", 0.3, 0.4)
+        result(folder, "camvid", row, {"0": miou, "1": miou + 2})
+    tokens(folder, "camvid", "camvid-fcn-sgr", 0.3, 0.4)
     markdown, lines = written(tmp_path, "table_camvid", "small")
     assert list(lines) == [
         "camvid-fcn",
@@ -316,24 +350,64 @@ def test_camvid_table_has_every_row_in_order(tmp_path: Path) -> None:
     assert cells(markdown, "Dil-FCN")[5] == "—"
     assert cells(markdown, "Dil-FCN + GloRe")[1:] == ["—"] * 13  # not trained
     assert not [name for name in lines["camvid-fcn"] if "paper" in name]
+    # of SGR's row on val, not of its ablation
+    summary = {"camvid": {"gain_ss": 2.0, "gain_ms": 2.0, "S_C": 0.3, "D_C": 0.4}}
+    assert json.loads((folder / "summary" / "table_camvid.json").read_text()) == summary
+
+
+def test_the_summary_of_table3_is_the_gain_over_imagenet(tmp_path: Path) -> None:
+    figures = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
+    for row, ap in (("coco-imagenet", 40.0), ("coco-sgr", 41.23456), ("coco-sgr-no-token-supervision", 1.0)):
+        metrics = {f"{task}_{f}": ap + (task == "mask") for task in ("box", "mask") for f in figures}
+        data = {"row": row, "dataset": "coco", "seeds": {"0": {"val2017": metrics}}}
+        written_json(tmp_path / "coco" / f"{row}.json", data)
+    built = build(table3(), tmp_path, ROWS)
+    assert built.summary == {"coco": {"gain_box_ap": 1.2346, "gain_mask_ap": 1.2346}}
+
+
+def test_the_summaries_are_few_numbers() -> None:
+    """`dvc exp show` has a column for each."""
+    of_dataset = {"table1": 2, "table2": 2, "table3": 2, "table4": 1, "table_camvid": 4}
+    for name, table in TABLES.items():
+        names = {
+            name
+            for section in table.sections
+            for measure in section.measures
+            for name in (measure.summary_gain, measure.summary_mean)
+        } - {""}
+        assert len(names) == of_dataset[name] * (2 if name == "table2" else 1), name
+
+
+def test_a_new_column_is_one_measure(tmp_path: Path) -> None:
+    table = TABLES["table_camvid"]
+    (section,) = table.sections
+    accuracy = Measure("accuracy", "val accuracy ↑", "pixel_accuracy_ss", split="val")
+    more = replace(table, sections=(replace(section, measures=(*section.measures, accuracy)),))
+    metrics = {"miou_ss": 1.0, "miou_ms": 2.0, "pixel_accuracy_ss": 93.5}
+    seeds = {"0": {"val": metrics, "test": metrics}}
+    written_json(tmp_path / "camvid" / "a.json", {"row": "a", "dataset": "camvid", "seeds": seeds})
+    built = build(more, tmp_path, {"a": ROWS["camvid-fcn"]})
+    assert by_row(built)["a"]["accuracy_ours"] == 93.5
+    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50"
 
 
 def test_parameters_are_read_beside_a_seeds_splits_too(tmp_path: Path) -> None:
     metrics = {"miou_ss": 1.0, "miou_ms": 2.0}
     seeds = {"0": {"val": metrics, "test": metrics, "parameters": 7}}
-    path = result(tmp_path / "mini", "camvid-fcn", {"0": 1.0})
-    path.write_text(json.dumps({"row": "camvid-fcn", "dataset": "camvid", "seeds": seeds}))
+    data = {"row": "camvid-fcn", "dataset": "camvid", "seeds": seeds}
+    written_json(tmp_path / "mini" / "camvid" / "camvid-fcn.json", data)
     assert written(tmp_path, "table_camvid")[1]["camvid-fcn"]["parameters"] == "7"
 
 
 def test_tables_are_the_same_bytes_again(tmp_path: Path) -> None:
-    result(tmp_path / "mini", "camvid-fcn", {"0": 1 / 3})
+    result(tmp_path / "mini", "camvid", "camvid-fcn", {"0": 1 / 3})
     written(tmp_path, "table_camvid")
-    paths = sorted((tmp_path / "mini").glob("table_camvid.*"))
+    paths = sorted((tmp_path / "mini").rglob("table_camvid.*"))
+    assert len(paths) == 3
     before = [path.read_bytes() for path in paths]
     written(tmp_path, "table_camvid")
     assert [path.read_bytes() for path in paths] == before
-    assert repr(1 / 3).encode() in before[0]
+    assert any(repr(1 / 3).encode() in text for text in before)
 
 
 @pytest.mark.parametrize(
@@ -348,17 +422,17 @@ def test_tables_are_the_same_bytes_again(tmp_path: Path) -> None:
     ],
 )
 def test_malformed_result_names_its_file(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    path = result(tmp_path / "mini", "ade20k-fcn", {"0": 1.0}, change)
+    path = result(tmp_path / "mini", "ade20k", "ade20k-fcn", {"0": 1.0}, change)
     with pytest.raises(UserError, match=message) as error:
         written(tmp_path, "table1")
     assert str(path) in str(error.value)
 
 
-def test_unknown_table_and_profile(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="the tables are table1"):
-        written(tmp_path, "table9")
+def test_missing_profile_and_results(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no folder .*huge"):
         written(tmp_path, "table1", "huge")
     (tmp_path / "mini").mkdir()
     with pytest.raises(UserError, match="dvc repro table_camvid"):
         written(tmp_path, "table_camvid")
+    with pytest.raises(UserError, match="CamVid: no row of"):
+        written(tmp_path, "table_camvid", rows={})

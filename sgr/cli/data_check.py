@@ -1,20 +1,18 @@
-"""`sgr data-check`: are the datasets whole?"""
+"""`python -m sgr data-check`: are the datasets whole?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sgr.datasets import names
+from sgr.datasets import describe, names
 from sgr.download.check import check
-from sgr.errors import UserError
 from sgr.plan.inputs import own_folder
 
 
 def main(datasets: Sequence[str], deep: bool = False) -> int:
     """Say of each dataset what is missing from its folder; without names, of those that are there. The exit status."""
-    unknown = [name for name in datasets if name not in names()]
-    if unknown:
-        raise UserError(f"there is no dataset {unknown[0]!r}: use {', '.join(names())}")
+    for name in datasets:
+        describe(name)  # a wrong name ends the command before anything is read
     failed = False
     for name in datasets or names():
         folder = own_folder(name)

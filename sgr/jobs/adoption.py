@@ -6,9 +6,11 @@ What counts as a proof is the project's own. Settings, seed, inputs and librarie
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sgr.errors import UserError
 from sgr.files import read_json, write_json
 from sgr.jobs.job import Job
 from sgr.jobs.locks import locked
@@ -18,9 +20,9 @@ from sgr.jobs.store import JobStore, complete, is_finished
 
 def candidates(store: JobStore, job: Job) -> Iterator[Path]:
     """Folders of finished jobs that differ from `job` in their sources alone, the newest first."""
-    found = [path.parent for path in store.root.glob("*/done.json") if path.parent != store.folder(job)]
+    found = [folder for folder in store.folders() if folder != store.folder(job) and _finished(folder)]
     for folder in sorted(found, key=lambda folder: -(folder / "done.json").stat().st_mtime):
-        if _alike(Job.load(folder), job) and is_finished(folder):
+        if _alike(Job.load(folder), job):
             yield folder
 
 
@@ -33,9 +35,14 @@ def other_sources(first: Job, second: Job) -> list[str]:
 def adopt(store: JobStore, job: Job, folder: Path, proof: dict[str, Any]) -> None:
     """File the result in `folder` under the key of `job`; `proof` says what was compared.
 
-    done.json comes last: killed before that, the job has no result, and the old one is as it was.
+    done.json comes last: killed before that, the job has no result, and the old one is as it was. Raises UserError if
+    the two differ in more than their sources, or the old one has not finished.
     """
     former = Job.load(folder)
+    if not _alike(former, job):
+        raise UserError(
+            f"job {former.key} differs from job {job.key} in more than its sources: it is not adopted"
+        )
     into = store.folder(job)
     with locked(into):
         if is_finished(into):
@@ -48,8 +55,14 @@ def adopt(store: JobStore, job: Job, folder: Path, proof: dict[str, Any]) -> Non
         complete(into, job.kind.artefacts)
 
 
+def _finished(folder: Path) -> bool:
+    try:
+        Job.load(folder)
+        return is_finished(folder)
+    except UserError:
+        return False  # damaged, or of another version
+
+
 def _alike(first: Job, second: Job) -> bool:
-    contents = [
-        {**job.content, "code": dict(job.code.libraries), "kind": job.kind.name} for job in (first, second)
-    ]
-    return contents[0] == contents[1]
+    of_first = replace(first, code=replace(first.code, sources=second.code.sources))
+    return of_first.key == second.key

@@ -39,7 +39,8 @@ from sgr.plan.stage_settings import (
     TableSettings,
     WeightsSettings,
 )
-from sgr.report.tables import tables
+from sgr.report import labels
+from sgr.report.tables import splits_of, tables
 from sgr.training.settings import TrainSettings
 
 Entries = dict[str, Entry[Any]]
@@ -93,9 +94,9 @@ class _Planner:
         for name in params.transfer:
             for stage, entry in self.transfer(name).items():
                 yield f"{stage}/{name}", entry
-        yield f"sweep/{params.sweep.dataset}", self.sweep()
+        yield f"sweep/{params.rows[params.sweep.row].dataset}", self.sweep()
         yield "overhead/all", self.overhead()
-        for table in tables(params):
+        for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
 
     def row(self, name: str) -> Entries:
@@ -229,7 +230,7 @@ class _Planner:
             made = _Planner(params.model_copy(update={"rows": {name: changed}}), self.sources).row(name)
             pairs.append(Pair(K, L, made["train"].settings, made["evaluate"].settings))
         settings = SweepSettings(
-            row.model_dump(mode="json"),
+            labels.network(row),
             params.datasets[row.dataset].evaluate[0],
             grid.K,
             grid.L,
@@ -292,7 +293,7 @@ class _Planner:
         return self.entry("overhead", settings, roots=("sgr.losses",))
 
     def download(self, name: str) -> Entry[DownloadSettings]:
-        params, images, roots = self.params, None, [f"sgr.data.{name}", f"sgr.datasets.{name}"]
+        params, images, roots = self.params, None, [f"sgr.data.{name}"]
         if self.generated and (asked := self.profile.generated):
             detection = params.detection
             if name == detection.dataset:
@@ -304,7 +305,7 @@ class _Planner:
                 counts = asked.images
             of_split = {split: counts.train if split == train else counts.test for split in sorted(splits)}
             images = GeneratedImages(of_split, asked.size, asked.seed)
-            roots.append("sgr.generated.generate")
+            roots += ["sgr.generated.generate", f"sgr.datasets.{name}"]
         return self.entry("download", DownloadSettings(name, images), name, roots)
 
     def components(self, name: str) -> Entry[ComponentSettings]:
@@ -331,16 +332,22 @@ class _Planner:
         return self.entry("weights", settings)
 
     def table(self, name: str) -> Entry[TableSettings]:
-        datasets = {key: dataset.model_dump(mode="json") for key, dataset in self.params.datasets.items()}
-        return self.entry("table", TableSettings(name, self._rows(), datasets))
+        splits = splits_of(self.params)
+        sections = tables(splits)[name].sections
+        rows = {
+            row: network
+            for row, network in labels.networks(self.params)
+            if any(section.stands(network) for section in sections)
+        }
+        datasets = {network.dataset for network in rows.values()}
+        titles = datasets | {section.dataset for section in sections if section.dataset}
+        own = {dataset: splits[dataset] for dataset in splits if dataset in datasets}
+        roots = [f"sgr.datasets.{dataset}" for dataset in sorted(titles)]
+        return self.entry("table", TableSettings(name, rows, own), roots=roots)
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
-        rows = {row: value for row, value in self._rows().items() if value.get("dataset") == name}
+        rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
         return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
-
-    def _rows(self) -> Mapping[str, Any]:
-        rows = {**self.params.rows, **self.params.transfer}
-        return {name: row.model_dump(mode="json") for name, row in rows.items()}
 
     def entry(
         self, stage: str, settings: Any, dataset: str = "", roots: Any = (), **about: Any

@@ -1,4 +1,4 @@
-"""params.yaml, typed: every key is checked before anything runs, an unknown one is refused.
+"""params.yaml and params/, typed: every key is checked before anything runs, an unknown one is refused.
 
 Only `plan` reads this. What a job gets is the resolved, plain JSON that `plan` wrote.
 """
@@ -40,7 +40,7 @@ Size = tuple[Positive, Positive]
 
 def _known_family(name: str) -> str:
     if name not in FAMILIES:
-        raise ValueError(f"family {name!r} is none of {', '.join(FAMILIES)}")
+        raise ValueError(f"must be one of {', '.join(FAMILIES)}")
     return name
 
 
@@ -292,14 +292,9 @@ class ProtoSeg(Section):
 
 
 class Sweep(Section):
-    """Where sensitivity to K and L is measured: the dataset of the row `<dataset>-fcn-sgr`."""
+    """Sensitivity to K and L: the row that is trained with each pair of them."""
 
-    dataset: str
-
-    @property
-    def row(self) -> str:
-        """The row that is trained with each pair."""
-        return f"{self.dataset}-fcn-sgr"
+    row: str
 
 
 class Row(Section):
@@ -360,8 +355,8 @@ class Params(Section):
         for name, row in self.rows.items():
             if row.dataset not in self.datasets:
                 raise ValueError(f"row {name}: dataset {row.dataset!r} is none of {', '.join(self.datasets)}")
-        if self.sweep.row not in self.rows:
-            raise ValueError(f"sweep.dataset: {self.sweep.dataset!r}: there is no row {self.sweep.row}")
+        if self.sweep.row not in self.rows or self.rows[self.sweep.row].unit != "sgr":
+            raise ValueError(f"sweep.row: there is no row {self.sweep.row!r} with unit: sgr")
         for profile_name, profile in self.profiles.items():
             for name in set(profile.datasets) - set(self.datasets):
                 raise ValueError(
@@ -402,24 +397,47 @@ class Params(Section):
 
 
 def load(path: Path) -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml and, in the folder `params` beside it, rows.yaml and profiles/<name>.yaml.
 
     Raises:
-        UserError: naming the first key that is wrong and what would be right.
+        UserError: naming the first key that is wrong, its file and what would be right.
     """
+    content = _read(path)
+    of_key = dict.fromkeys(content, path)
+    if (rows := path.parent / "params" / "rows.yaml").exists():
+        for key, value in _read(rows).items():
+            if key in content:
+                raise UserError(f"{rows}: {key} stands in {path.name} too; keep one of them")
+            content[key], of_key[key] = value, rows
+    profiles = sorted((path.parent / "params" / "profiles").glob("*.yaml"))
+    if profiles:
+        content["profiles"] = {profile.stem: _read(profile) for profile in profiles}
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        match first["loc"]:
+            case ("profiles", str(name), *keys) if profiles:
+                file = path.parent / "params" / "profiles" / f"{name}.yaml"
+            case (name, *_) as keys:
+                file = of_key.get(str(name), path)
+            case keys:  # of several sections together: all but the choice of the profile speak of rows
+                file = path if "profile " in first["msg"] or not rows.exists() else rows
+        key = ".".join(str(part) for part in keys)
+        what = first["msg"].removeprefix("Value error, ")
+        # a whole section is too long to repeat
+        told = first["type"] == "missing" or isinstance(first["input"], dict)
+        got = "" if told or not key else f", not {first['input']!r}"
+        raise UserError(f"{file.relative_to(path.parent)}: {key + ': ' if key else ''}{what}{got}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; run in the project's folder") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    try:
-        return Params.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        what = first["msg"].removeprefix("Value error, ")
-        # a whole section is too long to repeat
-        told = first["type"] == "missing" or isinstance(first["input"], dict)
-        got = "" if told or not key else f", not {first['input']!r}"
-        raise UserError(f"{path.name}: {key + ': ' if key else ''}{what}{got}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold keys and their values")
+    return content

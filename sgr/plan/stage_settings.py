@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sgr.evaluation.settings import EvaluateSettings
 from sgr.jobs.job import Code
 from sgr.models.settings import BackboneSettings, Published
+from sgr.report.labels import Network
+from sgr.report.specification import Splits
 from sgr.training.settings import TrainSettings
 
 
@@ -59,11 +60,11 @@ class WeightsSettings:
 
 @dataclass(frozen=True)
 class TableSettings:
-    """A table, and the rows and datasets of params.yaml that it is made from."""
+    """A table, the rows of params.yaml that stand in it, and the splits of their datasets."""
 
     table: str
-    rows: Mapping[str, Any]
-    datasets: Mapping[str, Any]
+    rows: Mapping[str, Network]
+    datasets: Mapping[str, Splits]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class FiguresSettings:
     """The figures of a dataset, and its rows."""
 
     dataset: str
-    rows: Mapping[str, Any]
+    rows: Mapping[str, Network]
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """A row with each pair of K and L (L at most K), its fields, and the split it is measured on."""
+    """A row with each pair of K and L (L at most K), its network, and the split it is measured on."""
 
-    fields: Mapping[str, Any]
+    network: Network
     split: str
     K: tuple[int, ...]
     L: tuple[int, ...]

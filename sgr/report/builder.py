@@ -45,7 +45,7 @@ def build(table: Table, folder: Path, rows: Rows) -> Built:
 
     Args:
         folder: results/<profile>.
-        rows: of params.yaml, with their names.
+        rows: of params.yaml by name.
 
     Raises:
         UserError: a malformed result, or no line.
@@ -159,6 +159,7 @@ def _columns_of(table: Table, measure: Measure) -> list[Column]:
 
 
 def _summary(table: Table, parts: Parts) -> dict[str, dict[str, float]]:
+    """Dataset -> name -> mean over its summarised rows."""
     found: dict[str, dict[str, list[float]]] = {}
     counted = [
         (section, line) for section, lines in parts for line in lines if table.summarised(line.network)
@@ -171,8 +172,9 @@ def _summary(table: Table, parts: Parts) -> dict[str, dict[str, float]]:
             for name, own in means.items():
                 if name and own:
                     of_dataset.setdefault(name, []).append(own.mean)
+    # Adding zero turns the -0.0 of a tiny negative number into 0.0.
     return {
-        dataset: {name: round(statistics.mean(values), 4) for name, values in of_dataset.items()}
+        dataset: {name: round(statistics.mean(values), 4) + 0.0 for name, values in of_dataset.items()}
         for dataset, of_dataset in found.items()
         if of_dataset
     }

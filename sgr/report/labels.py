@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from sgr.datasets import describe
 from sgr.models.families import FAMILIES
@@ -29,7 +30,8 @@ ABLATIONS: dict[str, dict[str, Any]] = {
 USUAL_START = ("cocostuff10k", "fcn")
 
 
-class Network(NamedTuple):
+@dataclass(frozen=True)
+class Network:
     """The fields of a row that tell its network from those of other rows.
 
     Attributes:
@@ -85,12 +87,12 @@ class Network(NamedTuple):
     @property
     def plain(self) -> Network:
         """The network that the unit or the prototypes are added to; a plain one is its own."""
-        return self._replace(unit="none", prototypes=False, changes=())
+        return replace(self, unit="none", prototypes=False, changes=())
 
     @property
     def whole(self) -> Network:
         """The network with the unit as params.yaml has it for all rows, without settings of its own."""
-        return self._replace(changes=())
+        return replace(self, changes=())
 
     @property
     def order(self) -> tuple[Any, ...]:
@@ -105,14 +107,10 @@ class Network(NamedTuple):
         )
 
 
-def networks(params: Params) -> dict[str, Network]:
-    """The rows of params.yaml by name."""
-    return {name: network(row) for name, row in params.rows.items()}
-
-
-def detectors(params: Params) -> dict[str, Network]:
-    """The rows of Table 3 by name."""
-    return {name: _detector(params, transfer) for name, transfer in params.transfer.items()}
+def networks(params: Params) -> list[tuple[str, Network]]:
+    """The rows of params.yaml with their names, those of Table 3 last."""
+    rows = [(name, network(row)) for name, row in params.rows.items()]
+    return rows + [(name, _detector(params, transfer)) for name, transfer in params.transfer.items()]
 
 
 def network(row: Row) -> Network:
@@ -147,9 +145,9 @@ def _detector(params: Params, transfer: Transfer) -> Network:
         return plain
     start = network(params.rows[transfer.trained])
     usual = (start.dataset, start.family) == USUAL_START and start.unit != "none"
-    head = start._replace(unit="none", changes=(), training=()).method
+    head = replace(start, unit="none", changes=(), training=()).method
     origin = () if usual else (f"from {head} on {describe(start.dataset).title}",)
-    return plain._replace(unit=start.unit, changes=(*start.changes, *start.training, *origin))
+    return replace(plain, unit=start.unit, changes=(*start.changes, *start.training, *origin))
 
 
 def _settings(own: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import published, results
@@ -11,7 +11,7 @@ from .labels import Network
 from .published import PaperLine
 from .specification import Measure, Section, Table
 
-Rows = Sequence[tuple[str, Network]]
+Rows = Mapping[str, Network]
 
 
 @dataclass
@@ -59,7 +59,7 @@ def lines_of(table: Table, section: Section, folder: Path, rows: Rows) -> list[L
 
     Args:
         folder: results/<profile>.
-        rows: of params.yaml, with their names.
+        rows: of params.yaml by name.
 
     Raises:
         UserError: a malformed result.
@@ -67,7 +67,7 @@ def lines_of(table: Table, section: Section, folder: Path, rows: Rows) -> list[L
     of_paper = [line for line in published.load(table.paper) if _chosen(section, line)] if table.paper else []
     # Settings of training of its own make a row another one than the paper's only where there is one without.
     free = sorted(
-        ((name, network) for name, network in rows if section.stands(network)),
+        ((name, network) for name, network in rows.items() if section.stands(network)),
         key=lambda row: row[1].training,
     )
     lines = []
@@ -94,7 +94,7 @@ def _chosen(section: Section, line: PaperLine) -> bool:
 
 
 def _reproduces(network: Network, paper: PaperLine) -> bool:
-    return network._replace(training=()) == paper.network
+    return replace(network, training=()) == paper.network
 
 
 def _measured(section: Section, folder: Path, row: str, network: Network, paper: PaperLine | None) -> Line:

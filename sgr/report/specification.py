@@ -62,6 +62,14 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Splits:
+    """Which splits of a dataset its rows are evaluated on, and the one of them that S and D are measured on."""
+
+    evaluate: tuple[str, ...]
+    semantics: str
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of results.
 

@@ -5,6 +5,7 @@ A table is its specification here, nothing else; a new column is one Measure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,11 @@ from sgr.files import write_bytes, write_json
 
 from . import published
 from .builder import build
-from .labels import DETECTOR, Network, detectors, networks
+from .labels import DETECTOR, Network
+from .lines import Rows
 from .markdown import notice
 from .results import INSTANCE_SPLIT, INSTANCES, SEMANTICS, profile_folder
-from .specification import Measure, Section, Table
+from .specification import Measure, Section, Splits, Table
 
 if TYPE_CHECKING:
     from sgr.plan.params import Params
@@ -62,11 +64,13 @@ def table1() -> Table:
 def table2() -> Table:
     """Semantics and diversity of the tokens (section 4), with classes and with instances as bins."""
 
-    def measures(level: str, letter: str, file: str) -> tuple[Measure, ...]:
+    def measures(
+        level: str, letter: str, file: str, summary: tuple[str, str] = ("", "")
+    ) -> tuple[Measure, ...]:
         S, D = f"semantics_{level}", f"diversity_{level}"
         return (
-            Measure("semantics", f"S_{letter} ↓", S, "semantics", 3, 3, file, summary_mean=f"S_{letter}"),
-            Measure("diversity", f"D_{letter} ↑", D, "diversity", 3, 3, file, summary_mean=f"D_{letter}"),
+            Measure("semantics", f"S_{letter} ↓", S, "semantics", 3, 3, file, summary_mean=summary[0]),
+            Measure("diversity", f"D_{letter} ↑", D, "diversity", 3, 3, file, summary_mean=summary[1]),
         )
 
     return Table(
@@ -78,7 +82,7 @@ def table2() -> Table:
                 lambda network: (
                     network.dataset in published.splits() and network.has_regions and not is_ablation(network)
                 ),
-                measures("class", "C", SEMANTICS),
+                measures("class", "C", SEMANTICS, ("S_C", "D_C")),
                 heading="Class level",
                 columns={"level": "class"},
             ),
@@ -171,13 +175,9 @@ def table4() -> Table:
     )
 
 
-def own_table(dataset: str, splits: tuple[str, ...], semantics: str) -> Table:
-    """Every row of a dataset that the paper does not have.
-
-    Args:
-        splits: that its rows are evaluated on.
-        semantics: the one of them that S and D are measured on, and the summary's gains.
-    """
+def own_table(dataset: str, splits: Splits) -> Table:
+    """Every row of a dataset that the paper does not have; the summary's gains are of the split of S and D."""
+    semantics = splits.semantics
     title = describe(dataset).title
 
     def miou(split: str, scale: str) -> Measure:
@@ -212,48 +212,44 @@ def own_table(dataset: str, splits: tuple[str, ...], semantics: str) -> Table:
             Section(
                 lambda network: network.dataset == dataset,
                 (
-                    *(miou(split, scale) for split in splits for scale in ("ss", "ms")),
+                    *(miou(split, scale) for split in splits.evaluate for scale in ("ss", "ms")),
                     tokens("semantics_class", "S_C", "↓"),
                     tokens("diversity_class", "D_C", "↑"),
                 ),
-                split=", ".join(splits),
+                split=", ".join(splits.evaluate),
             ),
         ),
     )
 
 
-def tables(params: Params) -> dict[str, Table]:
-    """Every table by name: table1 to table4, and table_<dataset> for each dataset that the paper does not have."""
+def splits_of(params: Params) -> dict[str, Splits]:
+    """What each dataset of the parameters is evaluated on."""
+    return {name: Splits(of.evaluate, of.semantics) for name, of in params.datasets.items()}
+
+
+def tables(datasets: Mapping[str, Splits]) -> dict[str, Table]:
+    """Every table by name: table1 to table4, and table_<dataset> for each of `datasets` that is not the paper's."""
     own = {
-        f"table_{name}": own_table(name, dataset.evaluate, dataset.semantics)
-        for name, dataset in params.datasets.items()
+        f"table_{name}": own_table(name, splits)
+        for name, splits in datasets.items()
         if name not in published.splits()
     }
     return {"table1": table1(), "table2": table2(), "table3": table3(), "table4": table4(), **own}
 
 
-def write_table(
-    profile: str, name: str, results: Path = Path("results"), params: Path = Path("params.yaml")
-) -> None:
+def write_table(profile: str, name: str, table: Table, rows: Rows, results: Path = Path("results")) -> None:
     """Write results/<profile>/<name>.md, .csv, which holds every digit, and summary/<name>.json.
 
     Args:
-        params: whose rows stand in the tables beside the paper's.
+        rows: of params.yaml by name; those that belong there stand in the table beside the paper's.
 
     Raises:
-        UserError: an unknown table, a missing folder of results, a malformed result, or a table of our own without any.
+        UserError: a missing folder of results, a malformed result, or a table of our own without any.
     """
-    from sgr.plan.params import load
-
-    checked = load(params)
-    known = tables(checked)
-    if name not in known:
-        raise UserError(f"there is no table {name!r}: the tables are {', '.join(known)}")
     folder = profile_folder(results, profile)
-    rows = [*networks(checked).items(), *detectors(checked).items()]
-    built = build(known[name], folder, rows)
-    if not known[name].paper and not built.frame["seeds"].any():
-        raise UserError(f"{folder} holds no result of {known[name].title}: run `dvc repro {name}`")
+    built = build(table, folder, rows)
+    if not table.paper and not built.frame["seeds"].any():
+        raise UserError(f"{folder} holds no result of {table.title}: run `dvc repro {name}`")
     csv = built.frame.to_csv(index=False, lineterminator="\n")
     write_bytes(folder / f"{name}.csv", csv.encode())
     write_bytes(folder / f"{name}.md", f"{notice(profile)}\n\n{built.markdown}".encode())

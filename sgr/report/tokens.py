@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,7 @@ def draw_tokens(
 
 def _rank(network: Network) -> tuple[Any, ...]:
     """Which rows to show, if not all."""
-    as_in_paper = network._replace(training=())
+    as_in_paper = replace(network, training=())
     papers = [[line.network for line in published.load(table)] for table in ("table2", "table1")]
     return bool(network.changes), *(as_in_paper not in paper for paper in papers), network.order
 
