@@ -66,7 +66,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
         ("camvid-fcn-sgr", "'camvit'", "cityscapes, ade20k, cocostuff10k, camvid"),
     ),
     ({f"{ROW}.dataset": ...}, (f"{ROW}.dataset", "required")),
-    ({f"{ROW}.family": "fnc"}, (f"{ROW}.family", "fcn, deeplabv3", "fnc")),
+    ({f"{ROW}.family": "fnc"}, (f"{ROW}.family", "one of fcn, deeplabv3", "'fnc'")),
     ({f"{ROW}.unit": "srg"}, (f"{ROW}.unit", "'sgr'", "srg")),
     (
         {"profiles.paper.datasets.camvit": {"iterations": 5}},
@@ -107,8 +107,9 @@ def test_wrong_value(changes: dict[str, Any], words: tuple[str, ...], tmp_path: 
 )
 def test_unknown_key(key: str, right: str, tmp_path: Path) -> None:
     sentence = complaint(tmp_path, {key: 1})
-    section, _, name = re.sub(r"^profiles\.(\w+)\.", "", key).rpartition(".")
-    assert "unknown key" in sentence and section in sentence and name in sentence
+    section, _, name = key.rpartition(".")
+    section = re.sub(r"^profiles\.(\w+)", r"profiles/\1.yaml: ", section).replace(": .", ": ")
+    assert f"unknown key '{name}'" in sentence and section in sentence
     assert right in sentence, "the known keys are what would be right"
 
 
