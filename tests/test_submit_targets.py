@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from sgr.cli.submit import jobs_behind, shortened
-from tests.scratch import commit, copy_checkout, dvc, environment, files_under, parameters, write_parameters
+from sgr.cli.submit import shortened
+from tests.scratch import commit, copy_checkout, files_under, parameters, run, write_parameters
 from tests.test_submit import on_slurm
 
 ROW = "camvid-fcn-sgr"
@@ -36,23 +35,15 @@ def repository(tmp_path: Path) -> Path:
     gone = {f"rows.{name}": ... for name in parameters()["rows"] if name != ROW}
     transfer = {"coco-imagenet": {"start": "weights/resnet101"}}
     write_parameters(root, {**TINY, **gone, "transfer": transfer})
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())
-    stages["stages"]["semantics"]["foreach"] = {ROW: "camvid"}
-    stages["stages"]["weights"]["foreach"] = ["resnet101"]
-    (root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+    written = run(root, sys.executable, "-m", "sgr", "pipeline")
+    assert written.returncode == 0, written.stderr
     commit(root)
     return root
 
 
 def submitted(root: Path, *arguments: str, **variables: str) -> str:
     """Output of `python -m sgr submit`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sgr", "submit", *arguments],
-        cwd=root,
-        env=environment(root, **variables),
-        capture_output=True,
-        text=True,
-    )
+    done = run(root, sys.executable, "-m", "sgr", "submit", *arguments, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -70,7 +61,8 @@ def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
             said = submitted(root, *targets)
             for kind in ("train", "evaluate", "semantics"):
                 assert f"{kind}: 1 submitted" in said
-        dvc(root, "repro", *targets, say=lambda stage: None)
+        taken = run(root, sys.executable, "-m", "sgr", "repro", *targets)
+        assert taken.returncode == 0, taken.stdout + taken.stderr
         found[executor] = {
             name: content
             for name, content in files_under(root / "results").items()
@@ -90,19 +82,12 @@ def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
     assert stores[0] == stores[1] == stores[2] and len(stores[0]) == 3
 
 
-def test_targets_are_those_of_dvc(repository: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "sgr", "submit", "--here", "table_kitti"],
-        cwd=repository,
-        env=environment(repository),
-        capture_output=True,
-        text=True,
+def test_unknown_target(repository: Path) -> None:
+    done = run(repository, sys.executable, "-m", "sgr", "submit", "--here", "table_kitti")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: there is no stage, row or dataset 'table_kitti': did you mean table_camvid"
     )
-    assert (
-        done.returncode == 2
-        and done.stderr == "error: Stage 'table_kitti' not found inside 'dvc.yaml' file\n"
-    )
-    assert jobs_behind([]) == []
 
 
 def test_ids_are_shown_in_short() -> None:
