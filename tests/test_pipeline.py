@@ -20,7 +20,8 @@ from sgr.errors import UserError
 from sgr.plan.params import Params
 from sgr.plan.params import load as load_params
 from sgr.plan.pipeline import TEMPLATE, check, expected, write
-from sgr.report.tables import tables, write_table
+from sgr.report.labels import networks
+from sgr.report.tables import splits_of, tables, write_table
 from tests.scratch import (
     PROFILES,
     ROOT,
@@ -105,7 +106,7 @@ def test_stages_follow_from_the_fields_of_a_row(project: Path) -> None:
     assert found[Path("stages/coco/dvc.yaml")] == ["download"]
     assert "component_statistics_cityscapes" in found[Path("dvc.yaml")]
     assert {name for name in found[Path("dvc.yaml")] if name.startswith("table")} == {
-        *tables(checked(project))
+        *tables(splits_of(checked(project)))
     }
 
 
@@ -121,14 +122,14 @@ def test_every_variable_but_the_profile_has_its_value(project: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rows.camvid-new": NEW}, f"{OF_NEW} is missing: the stages of row camvid-new: run `sgr pipeline`"),
+        ({"rows.camvid-new": NEW}, f"{OF_NEW} is missing: the stages of row camvid-new: run `python -m sgr pipeline`"),
         (
             {"rows.camvid-fcn.unit": "sgr"},
-            "stages/camvid/camvid-fcn/dvc.yaml differs from the stages of row camvid-fcn: run `sgr pipeline`",
+            "stages/camvid/camvid-fcn/dvc.yaml differs from the stages of row camvid-fcn: run `python -m sgr pipeline`",
         ),
         (
             {"rows.camvid-fcn-glore": ...},
-            "stages/camvid/camvid-fcn-glore/dvc.yaml holds stages of nothing in params/rows.yaml: run `sgr pipeline`",
+            "stages/camvid/camvid-fcn-glore/dvc.yaml holds stages of nothing in params/rows.yaml: run `python -m sgr pipeline`",
         ),
     ],
 )
@@ -218,8 +219,9 @@ def test_experiments_have_few_columns(tmp_path: Path) -> None:
     """At most 40 beside the dependencies: parameters that are turned, and each table's summary."""
     root = copy_checkout(tmp_path / "copy")
     shutil.copytree(ROOT / "results" / "mini", root / "results" / "mini")
-    for name in tables(load_params(root / "params.yaml")):
-        write_table("mini", name, root / "results", root / "params.yaml")
+    params = load_params(root / "params.yaml")
+    for name, table in tables(splits_of(params)).items():
+        write_table("mini", name, table, dict(networks(params)), root / "results")
     commit(root)
     columns = next(csv.reader(io.StringIO(dvc(root, "exp", "show", "--csv"))))
     deps = {"sgr", "params", "params.yaml", "requirements.txt"}

@@ -40,7 +40,7 @@ Size = tuple[Positive, Positive]
 
 def _known_family(name: str) -> str:
     if name not in FAMILIES:
-        raise ValueError(f"family {name!r} is none of {', '.join(FAMILIES)}")
+        raise ValueError(f"must be one of {', '.join(FAMILIES)}")
     return name
 
 
