@@ -9,10 +9,12 @@ help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 repro: $(STAMP) ## every table and figure of the profile in params.yaml
+	@python -m sgr pipeline
 	@python -m sgr submit --here $(TARGETS) || [ $$? = 1 ] # status 1: jobs failed, their stages say why
 	@python -m sgr repro $(TARGETS)
 
 cluster: $(STAMP) ## submit every stale job of TARGETS=… to SLURM at once, then wait for them
+	@python -m sgr pipeline
 	@python -m sgr submit $(TARGETS)
 	@python -m sgr repro $(TARGETS)
 
@@ -38,6 +40,9 @@ clean-jobs: $(STAMP) ## list job folders that no plan refers to; YES=1 removes t
 dry-run: $(STAMP) ## what would be submitted, its GPU-hours and disk: PROFILE=paper TARGETS=table1
 	@python -m sgr dry-run $(if $(PROFILE),--profile $(PROFILE)) $(TARGETS)
 
+adopt: $(STAMP) ## after a refactoring: keep finished trainings that today's code proves to repeat, bit for bit; ROWS="camvid-fcn …"
+	@python -m sgr adopt $(ROWS)
+
 data-check: $(STAMP) ## what the folders of the real datasets lack; DATASETS="ade20k coco" DEEP=1 for these, every file decoded
 	@python -m sgr data-check $(if $(DEEP),--deep) $(DATASETS)
 
@@ -54,5 +59,5 @@ $(STAMP): requirements.txt
 clean: ## remove the virtual environment, generated data and what stages made; results, downloads and jobs stay
 	rm -rf .venv work data/generated
 
-.PHONY: help repro cluster test lint bench jobs cancel clean-jobs dry-run data-check install clean
+.PHONY: help repro cluster test lint bench jobs cancel clean-jobs dry-run adopt data-check install clean
 .DEFAULT_GOAL := help

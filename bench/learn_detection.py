@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import sgr
-from sgr.data.coco import CLASSES, Annotations, annotation_file
+from sgr.data.coco import CATEGORY_IDS, Annotations, annotation_file
 from sgr.detection.average_precision import average_precision
 from sgr.detection.evaluate import detect
 from sgr.detection.network import STRIDE, MaskRCNN
@@ -79,7 +79,7 @@ def with_statistics(images: list[torch.Tensor]) -> MaskRCNN:
     with torch.no_grad():
         backbone.train()(padded(images, STRIDE, backbone.mean_colour))
     unit = sgr.SGR(backbone.channels[-1], K=16, D=32, heads=2)
-    return MaskRCNN(backbone, unit, classes=len(CLASSES), anchors=[16, 32, 64, 128], proposals=64, boxes=32)
+    return MaskRCNN(backbone, unit, classes=len(CATEGORY_IDS), anchors=[16, 32, 64, 128], proposals=64, boxes=32)
 
 
 if __name__ == "__main__":

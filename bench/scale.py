@@ -157,7 +157,7 @@ def labelled(folder: Path) -> Iterable[object]:
 
 def through(function: Callable[[Path], object], paths: Sequence[Path]) -> None:
     """Read files over all cores and drop what they hold."""
-    from sgr.data.files import in_parallel
+    from sgr.data.parallel import in_parallel
 
     for _ in in_parallel(dropped, ((function, path) for path in paths)):
         pass
@@ -168,7 +168,7 @@ def dropped(function: Callable[[Path], object], path: Path) -> None:
 
 
 def manifest(folder: Path, name: str) -> None:
-    from sgr.data.manifest import make
+    from sgr.download.manifest import make
 
     write_json(folder / f"{name}.json", make(folder / name, name))
 

@@ -252,9 +252,11 @@ def by_scipy(labels: np.ndarray[Any, Any], min_share: float = 0.05) -> int:
 def label_maps(count: int = 12) -> tuple[list[np.ndarray[Any, Any]], str]:
     """CamVid's validation labels if SGR_DATA holds them, else blobs of their size and number of classes."""
     if "SGR_DATA" in os.environ:
-        from sgr.data import camvid, locate
+        from pathlib import Path
 
-        samples = camvid.index(locate("camvid", os.environ["SGR_DATA"]), "val")[:count]
+        from sgr.data import camvid
+
+        samples = camvid.index(Path(os.environ["SGR_DATA"], "camvid"), "val")[:count]
         return [camvid.read_label(sample.label) for sample in samples], "CamVid"
     return [blobs((360, 480), 11, seed) for seed in range(count)], "blobs"
 

@@ -44,7 +44,8 @@ def write_parameters(folder: Path, changes: Mapping[str, Any] | None = None) -> 
     """Write the changed parameters as `folder`/params.yaml and its params/; returns the path of params.yaml."""
     content = parameters(changes)
     files = {f"{PROFILES}/{name}.yaml": profile for name, profile in content.pop("profiles").items()}
-    files[ROWS] = {key: content.pop(key) for key in yaml.safe_load((ROOT / ROWS).read_text())}
+    shared = yaml.safe_load((ROOT / ROWS).read_text()).keys() & content.keys()
+    files[ROWS] = {key: content.pop(key) for key in sorted(shared)}
     for name, section in {**files, "params.yaml": content}.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(yaml.safe_dump(section, sort_keys=False))

@@ -11,7 +11,8 @@ from sgr.data import manifest, reader
 from sgr.data.component_archive import ComponentArchive
 from sgr.data.component_extraction import extract
 from sgr.data.files import read_image
-from sgr.data.samples import EvaluationSamples, TrainingSamples
+from sgr.data.samples import EvaluationSamples
+from sgr.data.training_samples import TrainingSamples
 from sgr.download.manifest import make
 from sgr.errors import UserError
 from sgr.generated.generate import generate

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sgr.data import camvid
+from sgr.datasets import Scene, camvid
 from tests.scratch import copy_checkout, stage, write_parameters
 
 Break = Callable[[Path], object]
@@ -36,7 +36,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for number in range(count):
             image = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
             label = rng.integers(0, 11, (40, 50), dtype=np.uint8)
-            camvid.write_sample(folder / "camvid", split, number, image, label)
+            camvid.write(folder / "camvid", split, number, Scene(image, label, label))
     return folder
 
 
@@ -64,7 +64,7 @@ def sentence(root: Path, *arguments: str, keep: bool = True, **variables: str) -
         ({"sgr.K": 0}, ["params.yaml", "sgr.K", "greater than or equal to 1"]),
         ({"sgr.K": 8, "sgr.L": 9}, ["params.yaml", "row ", "sgr.L = 9", "sgr.K = 8"]),
         ({"sgr.kappa": 8}, ["params.yaml", "sgr", "kappa", "unknown key"]),
-        ({"profile": "huge"}, ["params.yaml", "'huge'", "mini, small, paper"]),
+        ({"profile": "huge"}, ["params.yaml", "'huge'", "mini, paper, small"]),
     ],
     ids=["K = 0", "L > K", "unknown key", "unknown profile"],
 )
@@ -92,13 +92,14 @@ def test_unknown_row(name: str, planned: Path) -> None:
     assert "'nosuchrow'" in said and "camvid-fcn-sgr" in said
 
 
-def test_row_without_a_component_has_no_semantics(planned: Path) -> None:
+def test_row_without_regions_has_no_semantics(planned: Path) -> None:
     assert "'camvid-fcn'" in sentence(planned, "semantics", "mini", "camvid-fcn")
 
 
 def test_unknown_dataset_backbone_and_table(planned: Path) -> None:
     assert "'camvit'" in sentence(planned, "download", "mini", "camvit")
     assert "'vgg'" in sentence(planned, "weights", "mini", "vgg")
+    assert "'table9'" in sentence(planned, "table", "mini", "table9")
 
 
 def test_unknown_profile(planned: Path) -> None:
@@ -108,7 +109,7 @@ def test_unknown_profile(planned: Path) -> None:
 
 def test_inputs_that_are_not_made_yet(planned: Path) -> None:
     said = sentence(planned, "train", "mini", "camvid-fcn")
-    assert "work/mini/data/camvid.json" in said and "dvc repro download@camvid" in said
+    assert "work/mini/data/camvid.json" in said and "python -m sgr repro download@camvid" in said
 
 
 def test_no_folder_is_named(planned: Path) -> None:

@@ -20,7 +20,8 @@ from sgr.errors import UserError
 from sgr.plan.params import Params
 from sgr.plan.params import load as load_params
 from sgr.plan.pipeline import TEMPLATE, check, expected, write
-from sgr.report.tables import tables, write_table
+from sgr.report.labels import networks
+from sgr.report.tables import splits_of, tables, write_table
 from tests.scratch import (
     PROFILES,
     ROOT,
@@ -32,7 +33,6 @@ from tests.scratch import (
     parameters,
     ran,
     run,
-    write_parameters,
 )
 
 NEW = {"dataset": "camvid", "family": "fcn", "backbone": "resnet101", "unit": "sgr"}
@@ -91,7 +91,7 @@ def test_a_new_backbone_and_a_new_seed(project: Path) -> None:
 
 
 def test_a_dataset_without_rows_has_neither_table_nor_figures(project: Path) -> None:
-    few = checked(project, without("cityscapes-fcn-sgr") | {"sweep.dataset": "cityscapes"})
+    few = checked(project, without("cityscapes-fcn-sgr") | {"sweep.row": "cityscapes-fcn-sgr"})
     stages = yaml.safe_load(expected(few, project)[Path("dvc.yaml")])["stages"]
     assert "figures_cityscapes" in stages and not {"table_camvid", "figures_camvid"} & stages.keys()
 
@@ -106,7 +106,7 @@ def test_stages_follow_from_the_fields_of_a_row(project: Path) -> None:
     assert found[Path("stages/coco/dvc.yaml")] == ["download"]
     assert "component_statistics_cityscapes" in found[Path("dvc.yaml")]
     assert {name for name in found[Path("dvc.yaml")] if name.startswith("table")} == {
-        *tables(checked(project))
+        *tables(splits_of(checked(project)))
     }
 
 
@@ -122,14 +122,14 @@ def test_every_variable_but_the_profile_has_its_value(project: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rows.camvid-new": NEW}, f"{OF_NEW} is missing: the stages of row camvid-new: run `sgr pipeline`"),
+        ({"rows.camvid-new": NEW}, f"{OF_NEW} is missing: the stages of row camvid-new: run `python -m sgr pipeline`"),
         (
             {"rows.camvid-fcn.unit": "sgr"},
-            "stages/camvid/camvid-fcn/dvc.yaml differs from the stages of row camvid-fcn: run `sgr pipeline`",
+            "stages/camvid/camvid-fcn/dvc.yaml differs from the stages of row camvid-fcn: run `python -m sgr pipeline`",
         ),
         (
             {"rows.camvid-fcn-glore": ...},
-            "stages/camvid/camvid-fcn-glore/dvc.yaml holds stages of nothing in params/rows.yaml: run `sgr pipeline`",
+            "stages/camvid/camvid-fcn-glore/dvc.yaml holds stages of nothing in params/rows.yaml: run `python -m sgr pipeline`",
         ),
     ],
 )
@@ -148,6 +148,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two rows of CamVid in a repository whose stages write their name into each of their outs, at once."""
     root = copy_checkout(tmp_path_factory.mktemp("pipeline") / "copy")
     params = checked(root, without(*CAMVID))
+    apply_overrides(root / "params.yaml", [])  # in DVC's form, to which a switch there and back leads again
     write(params, root)
     for path in expected(params, root):
         pipeline = yaml.safe_load((root / path).read_text())
@@ -159,7 +160,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / path).write_text(yaml.safe_dump(pipeline, sort_keys=False))
         for stage in pipeline["stages"].values():
             for entry in (dep for dep in stage["deps"] if "/plan/" in dep):
-                file = root / "plan" / entry.removeprefix("work/${profile}/")
+                file = root / entry.removeprefix("work/${profile}/")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_text(f"{file.stem}\n")
     (root / "fake.sh").write_text(
@@ -218,8 +219,9 @@ def test_experiments_have_few_columns(tmp_path: Path) -> None:
     """At most 40 beside the dependencies: parameters that are turned, and each table's summary."""
     root = copy_checkout(tmp_path / "copy")
     shutil.copytree(ROOT / "results" / "mini", root / "results" / "mini")
-    for name in tables(load_params(root / "params.yaml")):
-        write_table("mini", name, root / "results", root / "params.yaml")
+    params = load_params(root / "params.yaml")
+    for name, table in tables(splits_of(params)).items():
+        write_table("mini", name, table, dict(networks(params)), root / "results")
     commit(root)
     columns = next(csv.reader(io.StringIO(dvc(root, "exp", "show", "--csv"))))
     deps = {"sgr", "params", "params.yaml", "requirements.txt"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from sgr.cli.submit import jobs_behind, shortened
-from tests.scratch import commit, copy_checkout, dvc, environment, files_under, parameters, write_parameters
+from tests.scratch import commit, copy_checkout, files_under, parameters, run, write_parameters
 from tests.test_submit import on_slurm
 
 ROW = "camvid-fcn-sgr"
@@ -36,23 +35,14 @@ def repository(tmp_path: Path) -> Path:
     gone = {f"rows.{name}": ... for name in parameters()["rows"] if name != ROW}
     transfer = {"coco-imagenet": {"start": "weights/resnet101"}}
     write_parameters(root, {**TINY, **gone, "transfer": transfer})
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())
-    stages["stages"]["semantics"]["foreach"] = {ROW: "camvid"}
-    stages["stages"]["weights"]["foreach"] = ["resnet101"]
-    (root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+    sgr(root, "pipeline")
     commit(root)
     return root
 
 
-def submitted(root: Path, *arguments: str, **variables: str) -> str:
-    """Output of `python -m sgr submit`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "sgr", "submit", *arguments],
-        cwd=root,
-        env=environment(root, **variables),
-        capture_output=True,
-        text=True,
-    )
+def sgr(root: Path, *arguments: str, **variables: str) -> str:
+    """Output of `python -m sgr` with these arguments, which must succeed."""
+    done = run(root, sys.executable, "-m", "sgr", *arguments, **variables)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -67,10 +57,10 @@ def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
         settings = {"executor": executor, "jobs": f"jobs-{executor}", "max_jobs": 2, "slurm": asked}
         (root / "cluster.yaml").write_text(yaml.safe_dump(settings))
         if executor == "slurm":
-            said = submitted(root, *targets)
+            said = sgr(root, "submit", *targets)
             for kind in ("train", "evaluate", "semantics"):
                 assert f"{kind}: 1 submitted" in said
-        dvc(root, "repro", *targets, say=lambda stage: None)
+        sgr(root, "repro", *targets)
         found[executor] = {
             name: content
             for name, content in files_under(root / "results").items()
@@ -78,12 +68,12 @@ def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
         }
         if executor == "slurm":
             # DVC finds everything up to date: nothing is to run, though another store would be empty
-            assert "up to date" in submitted(root, *targets, SGR_JOBS="jobs-empty")
+            assert "up to date" in sgr(root, "submit", *targets, SGR_JOBS="jobs-empty")
             # nothing is left but the data: each stage of the row is stale again
             shutil.rmtree(root / "results")
             for name in ("train", "evaluate", "semantics", "tokens"):
                 shutil.rmtree(root / "work" / "mini" / name)
-            submitted(root, "--here", *targets, SGR_EXECUTOR="inline", SGR_JOBS="jobs-here")
+            sgr(root, "submit", "--here", *targets, SGR_EXECUTOR="inline", SGR_JOBS="jobs-here")
     assert found["slurm"] == found["inline"]
     assert {"mini/table_camvid.md", "mini/camvid/camvid-fcn-sgr.semantics.json"} <= found["slurm"].keys()
     stores = [files_under(root / f"jobs-{how}", ["done.json"]) for how in ("slurm", "here", "inline")]
@@ -91,16 +81,10 @@ def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
 
 
 def test_targets_are_those_of_dvc(repository: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "sgr", "submit", "--here", "table_kitti"],
-        cwd=repository,
-        env=environment(repository),
-        capture_output=True,
-        text=True,
-    )
-    assert (
-        done.returncode == 2
-        and done.stderr == "error: Stage 'table_kitti' not found inside 'dvc.yaml' file\n"
+    done = run(repository, sys.executable, "-m", "sgr", "submit", "--here", "table_kitti")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "error: there is no stage, row or dataset 'table_kitti': did you mean table"
     )
     assert jobs_behind([]) == []
 

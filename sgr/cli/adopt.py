@@ -39,7 +39,7 @@ def trainings(params: Params, row: str) -> Iterator[Job]:
     from sgr.plan.jobs import jobs_of, sweep
 
     if row == SWEEP:
-        for jobs, _ in sweep(params.profile, params.sweep.dataset).values():
+        for jobs, _ in sweep(params.profile, params.rows[params.sweep.row].dataset).values():
             yield from jobs.values()
         return
     kind = "train" if row in params.rows else "transfer"

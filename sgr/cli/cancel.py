@@ -1,4 +1,4 @@
-"""`sgr cancel`: cancel the jobs of a row."""
+"""`python -m sgr cancel`: cancel the jobs of a row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sgr clean-jobs`: job folders that nothing refers to."""
+"""`python -m sgr clean-jobs`: job folders that nothing refers to."""
 
 from __future__ import annotations
 

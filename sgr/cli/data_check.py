@@ -1,4 +1,4 @@
-"""`sgr data-check`: are the datasets whole?"""
+"""`python -m sgr data-check`: are the datasets whole?"""
 
 from __future__ import annotations
 

@@ -106,12 +106,8 @@ def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
         elif "/" in target or target == "dvc.yaml":
             found += repo.stage.collect(target)
         else:
-            near = get_close_matches(target, by_name, n=3)
-            meant = (
-                f"did you mean {', '.join(near)}?"
-                if near
-                else "name one such as table1 or a row of params.yaml"
-            )
+            near = ", ".join(get_close_matches(target, by_name, n=3))
+            meant = f"did you mean {near}?" if near else "name one such as table1 or a row of params.yaml"
             raise UserError(f"there is no stage, row or dataset {target!r}: {meant}")
     return list(dict.fromkeys(found))
 
@@ -119,10 +115,13 @@ def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
 def _names(stage: DVCStage) -> set[str]:
     """What a person may call a stage."""
     kind, _, key = _parsed(stage)
-    address = stage.addressing
-    name = address.rpartition(":")[2]
+    name = stage.addressing.rpartition(":")[2]
     # what follows the @ is the profile, and the values of a matrix
-    return {address, name, name.partition("@")[0], kind, key, f"{kind}@{key}"} - {"", "@"}
+    names = {stage.addressing, name, name.partition("@")[0], kind, f"{kind}@{key}"}
+    if stage.path_in_repo != "dvc.yaml":
+        # a row, dataset or backbone has a dvc.yaml of its own; that a sweep is of camvid does not make it camvid's
+        names.add(key)
+    return names - {"", "@"}
 
 
 def _behind(repo: Repo, stages: list[DVCStage]) -> list[DVCStage]:

@@ -1,4 +1,4 @@
-"""`sgr jobs`: the jobs of this repository."""
+"""`python -m sgr jobs`: the jobs of this repository."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sgr pipeline`: the dvc.yaml files that follow from params.yaml."""
+"""`python -m sgr pipeline`: the dvc.yaml files that follow from the parameters."""
 
 from __future__ import annotations
 
@@ -11,4 +11,4 @@ from sgr.plan.pipeline import write
 def main() -> None:
     """Write them, and name those that changed."""
     changed = write(load(Path("params.yaml")), Path.cwd())
-    print("\n".join(map(str, changed)) or "every dvc.yaml is that of params.yaml")
+    print("\n".join(map(str, changed)) or "every dvc.yaml is that of the parameters")

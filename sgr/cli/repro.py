@@ -1,4 +1,4 @@
-"""`sgr repro`: run `dvc repro` and number its stages."""
+"""`python -m sgr repro`: run `dvc repro` and number its stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sgr submit`: submit every stale job of targets at once, or run them side by side here.
+"""`python -m sgr submit`: submit every stale job of targets at once, or run them side by side here.
 
 `dvc repro` then finds each job finished, running or queued, and takes or awaits it.
 """

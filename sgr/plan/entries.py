@@ -94,7 +94,7 @@ class _Planner:
         for name in params.transfer:
             for stage, entry in self.transfer(name).items():
                 yield f"{stage}/{name}", entry
-        yield f"sweep/{params.sweep.dataset}", self.sweep()
+        yield f"sweep/{params.rows[params.sweep.row].dataset}", self.sweep()
         yield "overhead/all", self.overhead()
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
@@ -293,7 +293,7 @@ class _Planner:
         return self.entry("overhead", settings, roots=("sgr.losses",))
 
     def download(self, name: str) -> Entry[DownloadSettings]:
-        params, images, roots = self.params, None, [f"sgr.data.{name}", f"sgr.datasets.{name}"]
+        params, images, roots = self.params, None, [f"sgr.data.{name}"]
         if self.generated and (asked := self.profile.generated):
             detection = params.detection
             if name == detection.dataset:
@@ -305,7 +305,7 @@ class _Planner:
                 counts = asked.images
             of_split = {split: counts.train if split == train else counts.test for split in sorted(splits)}
             images = GeneratedImages(of_split, asked.size, asked.seed)
-            roots.append("sgr.generated.generate")
+            roots += ["sgr.generated.generate", f"sgr.datasets.{name}"]
         return self.entry("download", DownloadSettings(name, images), name, roots)
 
     def components(self, name: str) -> Entry[ComponentSettings]:

@@ -15,7 +15,7 @@ def manifest(profile: str, dataset: str) -> Path:
     """Where `download` put a dataset's manifest."""
     path = Path("work", profile, "data", f"{dataset}.json").absolute()
     if not path.exists():
-        raise UserError(f"{path} is missing: run dvc repro download@{profile}-{dataset}")
+        raise UserError(f"{path} is missing: run `python -m sgr repro download@{dataset}`")
     return path
 
 
@@ -31,7 +31,7 @@ def weights(profile: str, backbone: str) -> Path:
 
 def data_folder(profile: str, dataset: str, generated: bool) -> Path:
     """The dataset's folder on this machine: the user's, or the generated one that belongs to the manifest."""
-    again = f"run dvc repro --force --single-item download@{profile}-{dataset}"
+    again = f"run `python -m sgr repro --force --single-item download@{dataset}`"
     if generated:
         folder = generated_folder(main_root(), dataset, manifest(profile, dataset))
         if not folder.is_dir():

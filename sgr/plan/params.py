@@ -40,7 +40,7 @@ Size = tuple[Positive, Positive]
 
 def _known_family(name: str) -> str:
     if name not in FAMILIES:
-        raise ValueError(f"family {name!r} is none of {', '.join(FAMILIES)}")
+        raise ValueError(f"must be one of {', '.join(FAMILIES)}")
     return name
 
 
@@ -292,14 +292,9 @@ class ProtoSeg(Section):
 
 
 class Sweep(Section):
-    """Where sensitivity to K and L is measured: the dataset of the row `<dataset>-fcn-sgr`."""
+    """Sensitivity to K and L: the row that is trained with each pair of them."""
 
-    dataset: str
-
-    @property
-    def row(self) -> str:
-        """The row that is trained with each pair."""
-        return f"{self.dataset}-fcn-sgr"
+    row: str
 
 
 class Row(Section):
@@ -360,8 +355,8 @@ class Params(Section):
         for name, row in self.rows.items():
             if row.dataset not in self.datasets:
                 raise ValueError(f"row {name}: dataset {row.dataset!r} is none of {', '.join(self.datasets)}")
-        if self.sweep.row not in self.rows:
-            raise ValueError(f"sweep.dataset: {self.sweep.dataset!r}: there is no row {self.sweep.row}")
+        if self.sweep.row not in self.rows or self.rows[self.sweep.row].unit != "sgr":
+            raise ValueError(f"sweep.row: there is no row {self.sweep.row!r} with unit: sgr")
         for profile_name, profile in self.profiles.items():
             for name in set(profile.datasets) - set(self.datasets):
                 raise ValueError(
@@ -426,8 +421,8 @@ def load(path: Path) -> Params:
                 file = path.parent / "params" / "profiles" / f"{name}.yaml"
             case (name, *_) as keys:
                 file = of_key.get(str(name), path)
-            case keys:
-                file = path
+            case keys:  # of several sections together: all but the choice of the profile speak of rows
+                file = path if "profile " in first["msg"] or not rows.exists() else rows
         key = ".".join(str(part) for part in keys)
         what = first["msg"].removeprefix("Value error, ")
         # a whole section is too long to repeat

@@ -18,7 +18,7 @@ from sgr.files import write_bytes
 from sgr.plan.params import Params
 from sgr.report.tables import splits_of, tables
 
-COMMAND = "sgr pipeline"
+COMMAND = "python -m sgr pipeline"
 STAGES = Path("stages")
 TEMPLATE = STAGES / "template.yaml"
 HEADER = f"# Written by `{COMMAND}` from params/rows.yaml and {TEMPLATE}: do not edit.\n"

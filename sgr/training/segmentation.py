@@ -10,7 +10,7 @@ from sgr import ranks
 from sgr.data import reader
 from sgr.data.component_archive import ComponentArchive
 from sgr.data.manifest import check, samples
-from sgr.data.samples import TrainingSamples
+from sgr.data.training_samples import TrainingSamples
 from sgr.device import memory_format, reproducible
 from sgr.files import read_json
 from sgr.models.network import Network, build

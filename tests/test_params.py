@@ -1,7 +1,8 @@
-"""params.yaml: each mistake is one sentence that names the key or the row and what would be right."""
+"""params.yaml and params/: each mistake is one sentence that names the key or the row and what would be right."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ def complaint(folder: Path, changes: dict[str, Any]) -> str:
     with pytest.raises(UserError) as caught:
         entries(checked(folder, changes), ROOT)
     sentence = str(caught.value)
-    assert len(sentence.splitlines()) == 1 and sentence.startswith("params.yaml: ")
+    assert len(sentence.splitlines()) == 1 and re.match(r"params(\.yaml|/[\w/]+\.yaml): ", sentence)
     return sentence
 
 
@@ -34,35 +35,38 @@ def test_good_file(profile: str, tmp_path: Path) -> None:
 WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({"sgr.K": 0}, ("sgr.K", "greater than or equal to 1", "0")),
     ({f"{ROW}.sgr": {"K": 0}}, (f"{ROW}.sgr.K", "greater than or equal to 1")),
-    ({"profiles.paper.sgr.K": -3}, ("profiles.paper.sgr.K", "greater than or equal to 1", "-3")),
+    ({"profiles.paper.sgr.K": -3}, ("profiles/paper.yaml: sgr.K", "greater than or equal to 1", "-3")),
     ({"glore.K": 0}, ("glore.K", "greater than or equal to 1")),
     ({"sgr.K": "many"}, ("sgr.K", "integer", "many")),
     ({"sgr.K": 2.5}, ("sgr.K", "integer", "2.5")),
     ({"sgr.beta": -1}, ("sgr.beta", "greater than or equal to 0", "-1")),
     ({"sgr.reasoning": "mlp"}, ("sgr.reasoning", "'transformer' or 'graph'", "mlp")),
     ({"sgr.xy_embedding": "perhaps"}, ("sgr.xy_embedding", "boolean", "perhaps")),
-    ({"profiles.mini.inference.scales": []}, ("profiles.mini.inference.scales", "at least 1")),
-    ({"profiles.mini.seeds": []}, ("profiles.mini.seeds", "at least 1")),
-    ({"profiles.mini.seeds": [-1]}, ("profiles.mini.seeds", "greater than or equal to 0", "-1")),
-    ({"profiles.mini.seeds": [0, 0]}, ("profiles.mini.seeds", "twice")),
-    ({"profiles.mini.training.crop": [96]}, ("profiles.mini.training.crop",)),
+    ({"profiles.mini.inference.scales": []}, ("profiles/mini.yaml: inference.scales", "at least 1")),
+    ({"profiles.mini.seeds": []}, ("profiles/mini.yaml: seeds", "at least 1")),
+    ({"profiles.mini.seeds": [-1]}, ("profiles/mini.yaml: seeds", "greater than or equal to 0", "-1")),
+    ({"profiles.mini.seeds": [0, 0]}, ("profiles/mini.yaml: seeds", "twice")),
+    ({"profiles.mini.training.crop": [96]}, ("profiles/mini.yaml: training.crop",)),
     ({"profiles.mini.training.learning_rate": float("inf")}, ("learning_rate", "finite")),
-    ({"profiles.mini.families.fcn.stride": 12}, ("profiles.mini.families.fcn.stride", "8, 16 or 32", "12")),
+    (
+        {"profiles.mini.families.fcn.stride": 12},
+        ("profiles/mini.yaml: families.fcn.stride", "8, 16 or 32", "12"),
+    ),
     ({"profiles.mini.families.maskformer.queries": ...}, ("families.maskformer.queries", "required")),
     ({"profiles.mini.families.fcn.queries": 5}, ("families.fcn", "unknown key 'queries'", "width")),
     ({"profiles.mini.backbones.swin_t": "swim"}, ("profiles.mini.backbones", "'swim'", "tiny_swin, tiny_")),
     ({f"{ROW}.backbone": "resnet5"}, ("backbones", "'resnet5'", "resnet101")),
     ({f"{ROW}.prototypes": True}, (ROW, "upernet, segformer, hrnet", "'fcn'")),
     ({"protoseg.prototypes": 0}, ("protoseg.prototypes", "greater than or equal to 1")),
-    ({"profiles.mini.generated": ...}, ("profiles.mini", "data: generated needs a section 'generated'")),
-    ({"profiles.mini.generated.images.test": ...}, ("profiles.mini.generated.images.test", "required")),
-    ({"profile": "huge"}, ("profile 'huge'", "mini, small, paper")),
+    ({"profiles.mini.generated": ...}, ("profiles/mini.yaml", "data: generated needs a section 'generated'")),
+    ({"profiles.mini.generated.images.test": ...}, ("profiles/mini.yaml: generated.images.test", "required")),
+    ({"profile": "huge"}, ("profile 'huge'", "mini, paper, small")),
     (
         {f"{ROW}.dataset": "camvit"},
         ("camvid-fcn-sgr", "'camvit'", "cityscapes, ade20k, cocostuff10k, camvid"),
     ),
     ({f"{ROW}.dataset": ...}, (f"{ROW}.dataset", "required")),
-    ({f"{ROW}.family": "fnc"}, (f"{ROW}.family", "'fcn', 'deeplabv3'", "fnc")),
+    ({f"{ROW}.family": "fnc"}, (f"{ROW}.family", "one of fcn, deeplabv3", "'fnc'")),
     ({f"{ROW}.unit": "srg"}, (f"{ROW}.unit", "'sgr'", "srg")),
     (
         {"profiles.paper.datasets.camvit": {"iterations": 5}},
@@ -104,7 +108,8 @@ def test_wrong_value(changes: dict[str, Any], words: tuple[str, ...], tmp_path: 
 def test_unknown_key(key: str, right: str, tmp_path: Path) -> None:
     sentence = complaint(tmp_path, {key: 1})
     section, _, name = key.rpartition(".")
-    assert "unknown key" in sentence and section in sentence and name in sentence
+    section = re.sub(r"^profiles\.(\w+)", r"profiles/\1.yaml: ", section).replace(": .", ": ")
+    assert f"unknown key '{name}'" in sentence and section in sentence
     assert right in sentence, "the known keys are what would be right"
 
 
@@ -154,16 +159,16 @@ def test_setting_that_nobody_makes(tmp_path: Path) -> None:
 
 def test_one_row_says_another_value(tmp_path: Path) -> None:
     found = entries(checked(tmp_path, {"sgr.K": 40, "sgr.L": 4, f"{ROW}.sgr": {"K": 48}}), ROOT)
-    assert found["train/camvid-fcn-sgr"]["network"]["unit"]["K"] == 48
-    assert found["train/cocostuff10k-fcn-sgr"]["network"]["unit"]["K"] == 40
+    assert found["train/camvid-fcn-sgr"].settings.network.unit.arguments["K"] == 48
+    assert found["train/cocostuff10k-fcn-sgr"].settings.network.unit.arguments["K"] == 40
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
         (b"sgr: {K: 3\nrows: [", "not valid YAML"),
-        (b"", "valid dictionary"),
-        (b"- a\n- b\n", "valid dictionary"),
+        (b"", "must hold keys"),
+        (b"- a\n- b\n", "must hold keys"),
         (b"profile: \xff\xfe\n", "not valid YAML"),
     ],
     ids=["syntax", "empty", "list", "not UTF-8"],
