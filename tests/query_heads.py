@@ -18,10 +18,10 @@ from transformers import (
 from transformers.models.maskformer.configuration_maskformer import MaskFormerDetrConfig
 
 from sgr.data.files import IGNORE
-from sgr.models import build
 from sgr.models.heads import mask2former, maskformer
 from sgr.models.heads.queries import Answers, QueryHead, QueryPrediction
-from sgr.models.network import Network
+from sgr.models.network import Network, build
+from tests import networks
 
 FAMILIES = ("maskformer", "mask2former")
 CLASSES, WIDTH, QUERIES, LAYERS, HEADS, POINTS = 6, 32, 8, 3, 4, 64
@@ -152,12 +152,6 @@ def network_of(
     """Under seed 0, over the tiny ResNet."""
     torch.manual_seed(0)
     sizes = SIZES | ({"points": POINTS} if family == "mask2former" else {}) | changed
-    return build(
-        family=family,
-        backbone="tiny_resnet",
-        stride=stride,
-        head=sizes,
-        unit=None if unit == "plain" else {"kind": "sgr", "K": 8, "D": 16, "heads": 2},
-        classes=classes,
-        concept_loss=None if unit == "plain" else {"L": 4, "rho": 1.0, "gamma": 1.0},
-    )
+    inserted = None if unit == "plain" else networks.sgr(heads=2)
+    loss = None if unit == "plain" else networks.concept_loss(rho=1.0, gamma=1.0)
+    return build(networks.settings(family, "tiny_resnet", stride, inserted, classes, **sizes), loss)

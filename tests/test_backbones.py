@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from sgr.errors import UserError
-from sgr.models import build
-from sgr.models.backbone import Backbone
-from sgr.models.network import parameter_count
+from sgr.models.network import build, parameter_count
 from sgr.models.recipes import RECIPES
+from tests import networks
+from tests.networks import backbone_of
 
 TINY = {"tiny_resnet": 8, "tiny_swin": 16, "tiny_mit": 16, "tiny_hrnet": 32}
 
@@ -69,13 +69,13 @@ def test_mit_formula_gives_the_published_millions(depths, millions):
 )
 def test_backbone_has_the_published_number_of_parameters(name, parameters):
     with torch.device("meta"):
-        assert parameter_count(Backbone(name, 32)) == parameters
+        assert parameter_count(backbone_of(name, 32)) == parameters
 
 
 def test_hrnet_is_the_published_one_without_its_classifier():
     """timm's and the authors' HRNet-W48-C has 77,469,864 parameters (77.5M); the names are theirs."""
     with torch.device("meta"):
-        body = Backbone("hrnetv2_w48", 32).body
+        body = backbone_of("hrnetv2_w48", 32).body
         published = timm.create_model("hrnet_w48")
     assert parameter_count(published) == 77_469_864
     behind = ("incre_modules.", "downsamp_modules.", "final_layer.", "classifier.")
@@ -120,14 +120,7 @@ def test_network_has_the_published_number_of_parameters(
     family, backbone, width, classes, parameters, published
 ):
     with torch.device("meta"):
-        network = build(
-            family=family,
-            backbone=backbone,
-            stride=32,
-            head={"width": width},
-            unit=None,
-            classes=classes,
-        )
+        network = build(networks.settings(family, backbone, 32, classes=classes, width=width))
     count = parameter_count(network)
     assert count == parameters
     digits = 1 if "." in published else 0
@@ -141,7 +134,7 @@ def test_network_has_the_published_number_of_parameters(
 @pytest.mark.parametrize("size", [(97, 70), (64, 96), (33, 31), (1, 5)])
 def test_four_maps_for_images_of_any_size(name, size):
     with torch.device("meta"):
-        backbone = Backbone(name, 32)
+        backbone = backbone_of(name, 32)
     assert backbone.stride == 32
     maps = backbone.to_empty(device="meta")(torch.empty(2, 3, *size, device="meta"))
     expected = [
@@ -155,7 +148,7 @@ def test_four_maps_for_images_of_any_size(name, size):
 @pytest.mark.parametrize("stride", [8, 16])
 def test_transformers_reach_a_finer_stride_by_their_patches(name, stride):
     with torch.device("meta"):
-        backbone = Backbone(name, stride)
+        backbone = backbone_of(name, stride)
     assert backbone.stride == stride
     maps = backbone.to_empty(device="meta")(torch.empty(1, 3, 67, 45, device="meta"))
     finest = stride // 8
@@ -167,13 +160,13 @@ def test_transformers_reach_a_finer_stride_by_their_patches(name, stride):
 @pytest.mark.parametrize("stride", [8, 16])
 def test_hrnet_has_no_other_stride(stride):
     with pytest.raises(UserError, match=f"its stride must be 32, not {stride}"):
-        Backbone("tiny_hrnet", stride)
+        backbone_of("tiny_hrnet", stride)
 
 
 @pytest.mark.parametrize("name", ["tiny_mit", "tiny_hrnet"])
 def test_what_is_filled_up_has_the_mean_colour(name):
     """An image too small for the network's cells gives what it gives with a border of the mean colour."""
-    backbone = Backbone(name, 32).eval()
+    backbone = backbone_of(name, 32).eval()
     images = torch.rand(1, 3, 20, 11) * 255
     bordered = backbone.mean.expand(1, 3, 32, 32).clone()
     bordered[:, :, :20, :11] = images
@@ -187,7 +180,7 @@ def test_what_is_filled_up_has_the_mean_colour(name):
 @pytest.mark.parametrize("name, stride", TINY.items())
 def test_every_parameter_gets_a_gradient(name, stride):
     """Of all four maps: distributed training stops at a parameter without one."""
-    backbone = Backbone(name, stride)
+    backbone = backbone_of(name, stride)
     maps = backbone(torch.rand(2, 3, 64, 80) * 255)
     sum((x * torch.randn_like(x)).sum() for x in maps).backward()
     assert [n for n, p in backbone.named_parameters() if p.grad is None or not p.requires_grad] == []
@@ -199,7 +192,7 @@ def test_every_parameter_gets_a_gradient(name, stride):
 def drop_probabilities(name: str) -> list[float]:
     """Of each block, in order."""
     with torch.device("meta"):
-        body = Backbone(name, 32).body
+        body = backbone_of(name, 32).body
     layers = [module.drop_path for module in body.modules() if hasattr(module, "drop_path")]
     return [0.0 if isinstance(layer, nn.Identity) else layer.drop_prob for layer in layers]
 

@@ -41,8 +41,8 @@ def whole(name: str, root: Path) -> Path:
     if name == "cocostuff10k":
         (root / "imageLists").mkdir()
         for split, files in (("train", 9000), ("test", 1000)):
-            listed = "".join(f"{split}_{number:06d}\n" for number in range(files))
-            (root / "imageLists" / f"{split}.txt").write_text(listed)
+            lines = "".join(f"{split}_{number:06d}\n" for number in range(files))
+            (root / "imageLists" / f"{split}.txt").write_text(lines)
     return root
 
 

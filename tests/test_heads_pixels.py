@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -18,27 +17,22 @@ from transformers import (
 
 from sgr.data.files import IGNORE
 from sgr.models.network import Network, weighted_sum
-from sgr.training.segmentation import build_with_loss
+from sgr.models.settings import Part
+from tests import networks
 from tests.overfit import miou_by_heart
 
 FAMILIES = {"upernet": ("tiny_swin", 16), "segformer": ("tiny_mit", 16), "hrnet": ("tiny_hrnet", 32)}
-SGR = {"kind": "sgr", "K": 16, "D": 16, "heads": 2}
-CONCEPT_LOSS = {"L": 8, "rho": 1.0, "gamma": 1.0, "beta": 1.0}
+SGR = networks.sgr(K=16, heads=2)
+CONCEPT_LOSS = networks.concept_loss(L=8, rho=1.0, gamma=1.0)
 WIDTH = 32
 
 
-def network_of(family: str, unit: dict[str, Any] | None = None) -> tuple[Network, dict[str, float]]:
+def network_of(family: str, unit: Part | None = None) -> tuple[Network, dict[str, float]]:
     """A tiny network of 11 classes and its loss weights, under seed 0."""
     torch.manual_seed(0)
     backbone, stride = FAMILIES[family]
-    settings = {
-        "family": family,
-        "backbone": backbone,
-        "stride": stride,
-        "head": {"width": WIDTH},
-        "unit": unit,
-    }
-    return build_with_loss(settings, 11, CONCEPT_LOSS if unit else None)
+    settings = networks.settings(family, backbone, stride, unit, width=WIDTH)
+    return networks.weighted(settings, CONCEPT_LOSS if unit else None)
 
 
 def example(B: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,26 +10,30 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sgr import data
 from sgr.data.files import IGNORE
+from sgr.datasets import describe
 from sgr.errors import UserError
-from sgr.models import build, build_unit
-from sgr.models.backbone import Backbone
-from sgr.models.network import Network, parameter_count, weighted_sum
+from sgr.glore import GloRe
+from sgr.models.network import Network, build, parameter_count, weighted_sum
 from sgr.models.recipes import RECIPES
+from sgr.models.settings import Part
 from sgr.plan.entries import entries
-from sgr.training.segmentation import build_with_loss
+from sgr.training.segmentation import loss_weights
+from sgr.training.settings import TrainSettings
+from sgr.unit import SGR
+from tests import networks
+from tests.networks import backbone_of
 from tests.overfit import miou_by_heart
 from tests.scratch import ROOT, checked
 
 FAMILIES = ("fcn", "deeplabv3")
-COMPONENTS: dict[str, dict[str, Any] | None] = {
+UNITS: dict[str, Part | None] = {
     "plain": None,
-    "glore": {"kind": "glore", "K": 8, "D": 16},
-    "sgr": {"kind": "sgr", "K": 8, "D": 16, "heads": 2},
-    "sgr-graph": {"kind": "sgr", "K": 8, "D": 16, "reasoning": "graph", "xy_embedding": False},
+    "glore": networks.glore(),
+    "sgr": networks.sgr(heads=2),
+    "sgr-graph": networks.sgr(reasoning="graph", xy_embedding=False),
 }
-CONCEPT_LOSS = {"L": 4, "rho": 1.0, "gamma": 1.0, "beta": 1.0}
+CONCEPT_LOSS = networks.concept_loss(rho=1.0, gamma=1.0)
 LOSSES = ["segmentation", "concept_focal", "concept_dice", "concept_cosine"]
 SHAPES = [(32, 40), (37, 45), (33, 8), (5, 3), (1, 1), (16, 100)]
 
@@ -39,14 +43,15 @@ def network_of(
 ) -> tuple[Network, dict[str, float]]:
     """A network of 11 classes and its loss weights, under seed 0; the rows with SGR have the concept loss."""
     torch.manual_seed(0)
-    settings = {
-        "family": family,
-        "backbone": backbone,
-        "stride": stride,
-        "head": {"width": head_width} | ({"atrous_rates": [1, 2, 3]} if family == "deeplabv3" else {}),
-        "unit": COMPONENTS[unit],
-    }
-    return build_with_loss(settings, 11, CONCEPT_LOSS if unit.startswith("sgr") else None)
+    settings = networks.settings(
+        family, backbone, stride, UNITS[unit], **head_of(family, head_width, (1, 2, 3))
+    )
+    return networks.weighted(settings, CONCEPT_LOSS if unit.startswith("sgr") else None)
+
+
+def head_of(family: str, width: int, rates: tuple[int, ...]) -> dict[str, Any]:
+    """What a head takes; the atrous rates are DeepLabV3's alone."""
+    return {"width": width} | ({"atrous_rates": rates} if family == "deeplabv3" else {})
 
 
 def example(B: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
@@ -63,7 +68,7 @@ def example(B: int, size: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor]:
 # Shapes and losses
 
 
-@pytest.mark.parametrize("unit", COMPONENTS)
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tiny_network_takes_any_size(family, unit):
     network, weights = network_of(family, unit)
@@ -106,7 +111,7 @@ def test_efficientnet_takes_any_size(unit, stride, size):
 @pytest.mark.parametrize("stride", [8, 16, 32])
 def test_backbone_has_the_stride_asked_for(name, channels, stride):
     with torch.device("meta"):
-        backbone = Backbone(name, stride)
+        backbone = backbone_of(name, stride)
     assert (backbone.channels[-1], backbone.stride) == (channels, stride)
     features = backbone.to_empty(device="meta")(torch.empty(1, 3, 97, 64, device="meta"))
     assert [map.shape[1] for map in features] == backbone.channels
@@ -127,7 +132,7 @@ def test_cross_entropy_by_hand():
     assert loss.item() == pytest.approx(total / count, rel=1e-4)
 
 
-@pytest.mark.parametrize("unit", COMPONENTS)
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_nothing_labelled_gives_loss_zero_with_a_gradient(family, unit):
     network, weights = network_of(family, unit)
@@ -156,7 +161,7 @@ def test_nothing_labelled_gives_loss_zero_with_a_gradient(family, unit):
 )
 def test_backbone_has_the_published_number_of_parameters(name, parameters):
     with torch.device("meta"):
-        assert parameter_count(Backbone(name, 8)) == parameters
+        assert parameter_count(backbone_of(name, 8)) == parameters
 
 
 # torchvision's documentation gives the networks with an auxiliary head, which is not part of ours:
@@ -169,21 +174,17 @@ AUXILIARY = 9 * 1024 * 256 + 2 * 256 + 256 * 21 + 21
 )
 def test_family_has_the_published_number_of_parameters(family, head_width, published):
     with torch.device("meta"):
-        network = build(
-            family=family,
-            backbone="resnet101",
-            stride=8,
-            head={"width": head_width} | ({"atrous_rates": [12, 24, 36]} if family == "deeplabv3" else {}),
-            unit=None,
-            classes=21,
-        )
+        head = head_of(family, head_width, (12, 24, 36))
+        network = build(networks.settings(family, "resnet101", 8, classes=21, **head))
     assert parameter_count(network) == published - AUXILIARY
 
 
 @pytest.fixture(scope="module")
-def paper(tmp_path_factory) -> dict[str, dict[str, Any]]:
+def paper(tmp_path_factory) -> dict[str, TrainSettings]:
+    """The settings of each row's training."""
     params = checked(tmp_path_factory.mktemp("paper"), {"profile": "paper"})
-    return {name: entry for name, entry in entries(params, ROOT).items() if name.startswith("train/")}
+    found = entries(params, ROOT).items()
+    return {name.removeprefix("train/"): entry.settings for name, entry in found if name.startswith("train/")}
 
 
 # Millions of parameters of the paper's networks, without what SGR and GloRe add. From the papers of Mask2Former
@@ -204,10 +205,11 @@ PUBLISHED = {
 def test_every_network_of_the_paper_can_be_built(paper):
     """Without memory for its weights. A unit adds its own parameters and no other."""
     counts, heads = {}, {}
-    for name, entry in paper.items():
-        row, classes = name.removeprefix("train/"), len(data.dataset(entry["dataset"]).CLASSES)
+    for row, settings in paper.items():
+        assert settings.network.classes == len(describe(settings.dataset).classes)
         with torch.device("meta"):
-            network, weights = build_with_loss(entry["network"], classes, entry["concept_loss"])
+            network = build(settings.network, settings.concept_loss)
+        weights = loss_weights(network, settings.beta)
         assert set(weights) >= set(network.head.loss_weights)
         counts[row] = parameter_count(network) - (parameter_count(network.unit) if network.unit else 0)
         heads.setdefault((row.split("-")[0], *row.split("-")[1:2], "proto" in row), set()).add(counts[row])
@@ -226,9 +228,9 @@ def test_component_has_the_number_of_parameters_of_its_equations():
     layer = attention + feedforward + 2 * 2 * D  # two layer norms
     graph = (K * K + K) + D * D
     with torch.device("meta"):
-        sgr = build_unit(C, kind="sgr", K=K, D=D)
-        by_graph = build_unit(C, kind="sgr", K=K, D=D, reasoning="graph")
-        glore = build_unit(C, kind="glore", K=K, D=D)
+        sgr = SGR(C, K, D)
+        by_graph = SGR(C, K, D, reasoning="graph")
+        glore = GloRe(C, K, D)
     assert parameter_count(sgr) == pointwise + 2 * layer == 11_548_672
     assert parameter_count(by_graph) == pointwise + 2 * graph
     assert parameter_count(glore) == (C * D + D) + (C * K + K) + graph + D * C + 2 * C
@@ -251,7 +253,7 @@ class Keep(nn.Module):
 
 @pytest.mark.parametrize("name", ["tiny_resnet", "resnet101", "efficientnet_lite0", "tiny_swin"])
 def test_mean_colour_is_normalised_to_zero(name):
-    backbone = Backbone(name, 32)
+    backbone = backbone_of(name, 32)
     seen: list[Tensor] = []
     backbone.body = Keep(seen)
     recipe = RECIPES[name]
@@ -276,7 +278,7 @@ def test_backbones_know_what_their_weights_expect():
 
 def test_unknown_backbone():
     with pytest.raises(UserError, match=r"no backbone 'resnet5'.*resnet101, .*tiny_resnet"):
-        Backbone("resnet5", 8)
+        backbone_of("resnet5", 8)
 
 
 @pytest.mark.parametrize("unit", ["glore", "sgr", "sgr-graph"])
@@ -304,7 +306,7 @@ BEHIND_ZERO = {
 }
 
 
-@pytest.mark.parametrize("unit", COMPONENTS)
+@pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_gradients_reach_every_parameter(family, unit):
     """At the start all but those behind a zero; after one step, all."""

@@ -20,7 +20,8 @@ from sgr.errors import UserError
 from sgr.plan.params import Params
 from sgr.plan.params import load as load_params
 from sgr.plan.pipeline import TEMPLATE, check, expected, write
-from sgr.report.tables import tables, write_table
+from sgr.report.labels import networks
+from sgr.report.tables import splits_of, tables, write_table
 from tests.scratch import (
     PROFILES,
     ROOT,
@@ -90,7 +91,7 @@ def test_a_new_backbone_and_a_new_seed(project: Path) -> None:
 
 
 def test_a_dataset_without_rows_has_neither_table_nor_figures(project: Path) -> None:
-    few = checked(project, without("cityscapes-fcn-sgr") | {"sweep.row": "cityscapes-deeplabv3-sgr"})
+    few = checked(project, without("cityscapes-fcn-sgr") | {"sweep.row": "cityscapes-fcn-sgr"})
     stages = yaml.safe_load(expected(few, project)[Path("dvc.yaml")])["stages"]
     assert "figures_cityscapes" in stages and not {"table_camvid", "figures_camvid"} & stages.keys()
 
@@ -105,7 +106,7 @@ def test_stages_follow_from_the_fields_of_a_row(project: Path) -> None:
     assert found[Path("stages/coco/dvc.yaml")] == ["download"]
     assert "component_statistics_cityscapes" in found[Path("dvc.yaml")]
     assert {name for name in found[Path("dvc.yaml")] if name.startswith("table")} == {
-        *tables(checked(project))
+        *tables(splits_of(checked(project)))
     }
 
 
@@ -218,8 +219,9 @@ def test_experiments_have_few_columns(tmp_path: Path) -> None:
     """At most 40 beside the dependencies: parameters that are turned, and each table's summary."""
     root = copy_checkout(tmp_path / "copy")
     shutil.copytree(ROOT / "results" / "mini", root / "results" / "mini")
-    for name in tables(load_params(root / "params.yaml")):
-        write_table("mini", name, root / "results", root / "params.yaml")
+    params = load_params(root / "params.yaml")
+    for name, table in tables(splits_of(params)).items():
+        write_table("mini", name, table, dict(networks(params)), root / "results")
     commit(root)
     columns = next(csv.reader(io.StringIO(dvc(root, "exp", "show", "--csv"))))
     deps = {"sgr", "params", "params.yaml", "requirements.txt"}

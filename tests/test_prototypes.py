@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,18 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sgr.data.camvid import CLASSES
 from sgr.data.files import IGNORE
-from sgr.evaluation.miou import confusion, summary
-from sgr.generated.generate import draw
-from sgr.models.backbone import Backbone
 from sgr.models.heads import prototypes as module
 from sgr.models.heads.pixels import OfLastMap, PixelPrediction, pixel_head
 from sgr.models.heads.prototypes import PrototypeHead, moved
 from sgr.models.network import Network, weighted_sum
 from sgr.training import checkpoint
-from sgr.training.loop import fit
+from sgr.training.loop import Learner
 from sgr.training.optimizer import build_optimizer, polynomial
+from sgr.training.settings import OptimizerSettings
+from tests.networks import backbone_of
+from tests.overfit import CLASSES, by_heart, miou
 from tests.test_sinkhorn import by_scaling
 
 SETTINGS = {
@@ -39,6 +36,11 @@ SETTINGS = {
 C, K, D = 5, 3, 8
 
 
+def part(settings: dict[str, Any]) -> dict[str, Any]:
+    """The prototypes among the arguments of a head, as its plan entry holds them."""
+    return {"made_by": "sgr.models.heads.prototypes:PrototypeHead", "arguments": settings}
+
+
 def head_of(auxiliary: bool = False, **settings: Any) -> PrototypeHead:
     """A head on the last map of 6 channels, in float64."""
     torch.manual_seed(0)
@@ -47,7 +49,7 @@ def head_of(auxiliary: bool = False, **settings: Any) -> PrototypeHead:
         D,
         C,
         auxiliary=OfLastMap(nn.Conv2d(6, C, 1)) if auxiliary else None,
-        prototypes=SETTINGS | settings,
+        prototypes=part(SETTINGS | settings),
     )
     assert isinstance(built, PrototypeHead)
     return built.double()
@@ -317,7 +319,7 @@ def test_clustering_runs_in_float32_under_autocast():
 def small_network(width: int, classes: int = len(CLASSES)) -> Network:
     """A dilated network of 8 pixels a cell with this head, under seed 0, with the settings of the paper."""
     torch.manual_seed(0)
-    backbone = Backbone("tiny_resnet", 8)
+    backbone = backbone_of("tiny_resnet", 8)
     decoder = OfLastMap(
         nn.Conv2d(backbone.channels[-1], width, 3, padding=1, bias=False),
         nn.BatchNorm2d(width),
@@ -325,68 +327,35 @@ def small_network(width: int, classes: int = len(CLASSES)) -> Network:
         nn.Dropout(0.1),
     )
     settings = SETTINGS | {"prototypes": 10, "momentum": 0.999, "contrast": 0.01, "distance": 0.01}
-    return Network(backbone, None, pixel_head(decoder, width, classes, prototypes=settings), None)
+    return Network(backbone, None, pixel_head(decoder, width, classes, prototypes=part(settings)), None)
 
 
-@pytest.fixture(scope="module")
-def four_images() -> dict[str, Tensor]:
-    """Generated scenes of 8 x 8 pixels, each pixel blown up to a cell: nothing is thinner than a cell."""
-    scenes = [draw("camvid", (8, 8), 0, "train", number) for number in range(4)]
-    images, labels = (np.stack(part).repeat(8, 1).repeat(8, 2) for part in zip(*scenes, strict=True))
-    return {
-        "image": torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
-        "label": torch.from_numpy(labels),
-        "components": torch.zeros(labels.shape, dtype=torch.int16),
-    }
+def learner(network: Network, iterations: int) -> Learner:
+    """With the optimizer, schedule and rates of training."""
+    optimizer = build_optimizer(network, OptimizerSettings("sgd", 0.02, 10, momentum=0.9, weight_decay=1e-4))
+    schedule = polynomial(optimizer, iterations, 0.9, 0)
+    return Learner(network, network.head.loss_weights, optimizer, schedule)
 
 
-def trained(
-    network: Network, batch: dict[str, Tensor], stops: list[int], path: Path | None = None
-) -> Network:
-    """Train to the last of `stops`; at those before it, save all, and go on from the file with random weights."""
-    for start, stop in pairwise([0, *stops]):
-        optimizer = build_optimizer(
-            network, optimizer="sgd", learning_rate=0.02, head_multiplier=10, momentum=0.9, weight_decay=1e-4
-        )
-        schedule = polynomial(optimizer, stops[-1], 0.9, 0)
-        if start:
-            assert path is not None
-            assert checkpoint.resume(path, network, optimizer, schedule)[0] == start
-        fit(
-            network,
-            [batch] * (stop - start),
-            optimizer,
-            schedule,
-            weights=network.head.loss_weights,
-            start=start,
-            iterations=stop,
-            accumulate=1,
-            gradient_clip=0.0,
-            precision="fp32",
-            channels_last=True,
-            compiled=False,
-            device=torch.device("cpu"),
-            log_every=stops[-1],
-            log=lambda row: None,
-            checkpoint=lambda done: None,
-            checkpoint_seconds=1e9,
-            title="prototypes",
-        )
-        if stop < stops[-1]:
-            assert path is not None
-            checkpoint.save(path, network, optimizer, schedule, stop, [])
-            for tensor in network.state_dict().values():
-                tensor.zero_()
-            torch.manual_seed(99)
-    return network
+def test_a_run_that_is_resumed_ends_with_the_same_bits(tmp_path):
+    """From the checkpoint of iteration 3 of 6, into a network and a generator that stand elsewhere."""
+    (tmp_path / "whole").mkdir()
+    whole = small_network(16)
+    by_heart(learner(whole, 6), 6, tmp_path / "whole")
+    by_heart(learner(small_network(16), 6), 6, tmp_path, checkpoint_seconds=0, stop_after=4)
 
-
-def test_a_run_that_is_resumed_ends_with_the_same_bits(four_images, tmp_path):
-    whole = trained(small_network(16), four_images, [6]).state_dict()
-    resumed = trained(small_network(16), four_images, [3, 6], tmp_path / "checkpoint.pt").state_dict()
-    start = small_network(16).state_dict()
-    assert all(torch.equal(resumed[name], value) for name, value in whole.items())
-    assert not torch.equal(whole["head.prototypes"], start["head.prototypes"])
+    resumed = small_network(16)
+    other = learner(resumed, 6)
+    assert (
+        checkpoint.resume(tmp_path / "checkpoint.pt", resumed, other.optimizer, other.schedule).iteration == 3
+    )
+    for tensor in resumed.state_dict().values():
+        tensor.zero_()
+    torch.manual_seed(99)
+    by_heart(learner(resumed, 6), 6, tmp_path)
+    expected, start = whole.state_dict(), small_network(16).state_dict()
+    assert all(torch.equal(resumed.state_dict()[name], value) for name, value in expected.items())
+    assert not torch.equal(expected["head.prototypes"], start["head.prototypes"])
 
 
 @pytest.mark.parametrize("size", [(32, 40), (37, 45), (5, 3), (1, 1)])
@@ -404,12 +373,10 @@ def test_scores_sum_to_one_and_have_image_size(size):
     assert all(bool(value.isfinite()) for value in losses.values())
 
 
-def test_overfits_four_images(four_images, record_property):
+def test_overfits_four_images(record_property, tmp_path):
     """More than 90 mIoU, pooled over pixels, with the optimizer, schedule and rates of training."""
-    network = trained(small_network(32), four_images, [100])
-    with torch.inference_mode():
-        predicted = network.eval().scores(network(four_images["image"]), (64, 64)).argmax(1)
-    miou = summary(confusion(predicted, four_images["label"], len(CLASSES)), CLASSES)["miou"]
-    record_property("miou", miou)
-    print(f"prototypes: {miou:.1f} mIoU")
-    assert miou > 90
+    network = small_network(32)
+    by_heart(learner(network, 100), 100, tmp_path)
+    reached = miou(network)
+    record_property("miou", reached)
+    assert reached > 90

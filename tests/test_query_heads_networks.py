@@ -9,8 +9,8 @@ import torch
 
 from sgr.data.files import IGNORE
 from sgr.errors import UserError
-from sgr.models import build
-from sgr.models.network import parameter_count, weighted_sum
+from sgr.models.network import build, parameter_count, weighted_sum
+from tests import networks
 from tests.overfit import miou_by_heart
 from tests.query_heads import (
     CHANNELS,
@@ -120,7 +120,7 @@ def test_network_has_the_published_number_of_parameters(family, backbone, layers
     if family == "mask2former":
         head["points"] = 12544
     with torch.device("meta"):
-        network = build(family=family, backbone=backbone, stride=32, head=head, unit=None, classes=150)
+        network = build(networks.settings(family, backbone, 32, classes=150, **head))
     assert round(parameter_count(network) / 1e6) == millions
 
 

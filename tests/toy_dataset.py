@@ -38,7 +38,7 @@ class Toy:
     """The dataset `toy`, of one archive at first, whose properties a test may change."""
 
     def __init__(self, server: FaultServer) -> None:
-        self.archives = (
+        self.archives: tuple[Archive, ...] = (
             Archive(
                 NAME,
                 f"{server.address}/{NAME}",

@@ -50,7 +50,7 @@ def check(dataset: str, root: Path, deep: bool = False) -> Report:
 def count(dataset: str, root: Path) -> Report:
     """The same without decoding anything."""
     about, report = describe(dataset), Report({}, [], [])
-    remedy = f"run dvc repro download@{dataset} with data: folder"
+    remedy = f"run `python -m sgr repro download@{dataset}` with data: folder"
     if not root.is_dir():
         report.problems.append(f"{dataset}: there is no folder {root}: {remedy}, or set SGR_DATA")
         return report

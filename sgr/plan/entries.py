@@ -293,7 +293,7 @@ class _Planner:
         return self.entry("overhead", settings, roots=("sgr.losses",))
 
     def download(self, name: str) -> Entry[DownloadSettings]:
-        params, images, roots = self.params, None, [f"sgr.data.{name}", f"sgr.datasets.{name}"]
+        params, images, roots = self.params, None, [f"sgr.data.{name}"]
         if self.generated and (asked := self.profile.generated):
             detection = params.detection
             if name == detection.dataset:
@@ -305,7 +305,7 @@ class _Planner:
                 counts = asked.images
             of_split = {split: counts.train if split == train else counts.test for split in sorted(splits)}
             images = GeneratedImages(of_split, asked.size, asked.seed)
-            roots.append("sgr.generated.generate")
+            roots += ["sgr.generated.generate", f"sgr.datasets.{name}"]
         return self.entry("download", DownloadSettings(name, images), name, roots)
 
     def components(self, name: str) -> Entry[ComponentSettings]:

@@ -421,8 +421,8 @@ def load(path: Path) -> Params:
                 file = path.parent / "params" / "profiles" / f"{name}.yaml"
             case (name, *_) as keys:
                 file = of_key.get(str(name), path)
-            case keys:
-                file = path
+            case keys:  # of several sections together: all but the choice of the profile speak of rows
+                file = path if "profile " in first["msg"] or not rows.exists() else rows
         key = ".".join(str(part) for part in keys)
         what = first["msg"].removeprefix("Value error, ")
         # a whole section is too long to repeat
