@@ -39,10 +39,9 @@ def take(
 ) -> dict[str, Any]:
     """Copy what each seed's job left, or of that `names`, to `into(seed)`; returns their provenance by seed."""
     from sgr.files import read_json
-    from sgr.jobs.store import JobStore
     from sgr.machine import settings
 
-    store = JobStore(settings().jobs)
+    store = settings().store
     provenance = {}
     for seed, job in jobs.items():
         store.take(job, job.kind.artefacts if names is None else names, into(seed))

@@ -122,14 +122,14 @@ def test_every_variable_but_the_profile_has_its_value(project: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"rows.camvid-new": NEW}, f"{OF_NEW} is missing: the stages of row camvid-new: run `sgr pipeline`"),
+        ({"rows.camvid-new": NEW}, f"{OF_NEW} is missing: the stages of row camvid-new: run `python -m sgr pipeline`"),
         (
             {"rows.camvid-fcn.unit": "sgr"},
-            "stages/camvid/camvid-fcn/dvc.yaml differs from the stages of row camvid-fcn: run `sgr pipeline`",
+            "stages/camvid/camvid-fcn/dvc.yaml differs from the stages of row camvid-fcn: run `python -m sgr pipeline`",
         ),
         (
             {"rows.camvid-fcn-glore": ...},
-            "stages/camvid/camvid-fcn-glore/dvc.yaml holds stages of nothing in params/rows.yaml: run `sgr pipeline`",
+            "stages/camvid/camvid-fcn-glore/dvc.yaml holds stages of nothing in params/rows.yaml: run `python -m sgr pipeline`",
         ),
     ],
 )

@@ -18,7 +18,6 @@ from sgr.evaluation.settings import (
 )
 from sgr.files import read_json, sha256_file
 from sgr.jobs.job import Job, Kind
-from sgr.jobs.store import JobStore
 from sgr.machine import settings
 from sgr.plan import inputs
 from sgr.plan.entry import Entry, read
@@ -185,7 +184,7 @@ def left_by(profile: str, stage: str, entry: Entry[Any]) -> dict[int, Trained]:
 
 def stored(jobs: Mapping[int, Job]) -> dict[int, Trained]:
     """The networks that training jobs leave, or will leave, in the job store."""
-    store = JobStore(settings().jobs)
+    store = settings().store
     return {
         seed: Trained(store.identity(job), store.folder(job) / "model.safetensors", job)
         for seed, job in jobs.items()
