@@ -74,6 +74,14 @@ def copy_checkout(target: Path) -> Path:
     return target
 
 
+def copy_code(target: Path) -> Path:
+    """What the plan hashes, free to be edited: sgr/, stages/ and requirements.txt."""
+    for package in ("sgr", "stages"):
+        shutil.copytree(ROOT / package, target / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.txt", target)
+    return target
+
+
 def commit(root: Path) -> None:
     """Make `root` a git repository of one commit, which DVC's experiments start from."""
     for arguments in (
