@@ -102,11 +102,11 @@ def _sgr(params: Params, row: Row, name: str) -> dict[str, Any]:
     settings = _layered(SGRSettings, *layers, of=f"{name}: sgr")
     if settings["L"] > settings["K"]:
         raise UserError(
-            f"params/rows.yaml: row {name}: sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}"
+            f"params.yaml: row {name}: sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}"
         )
     if settings["reasoning"] == "transformer" and settings["D"] % settings["heads"]:
         raise UserError(
-            f"params/rows.yaml: row {name}: sgr.heads = {settings['heads']} must divide sgr.D = {settings['D']}"
+            f"params.yaml: row {name}: sgr.heads = {settings['heads']} must divide sgr.D = {settings['D']}"
         )
     return settings
 
