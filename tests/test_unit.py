@@ -125,7 +125,7 @@ def test_positions_keep_their_precision_in_bfloat16() -> None:
 
 @pytest.mark.parametrize("reasoning", ["transformer", "graph"])
 @pytest.mark.parametrize("normalization", ["area", "none"])
-def test_fresh_component_is_the_identity(reasoning: Any, normalization: Any) -> None:
+def test_fresh_unit_is_the_identity(reasoning: Any, normalization: Any) -> None:
     module = SGR(6, 5, 8, reasoning=reasoning, token_normalization=normalization)
     x = features(2, 6, 5, 4).float() * 100
     for mode in (True, False):
