@@ -112,7 +112,7 @@ def adopt(
         ),
     ] = None,
 ) -> None:
-    """Adopt finished trainings whose code was changed without changing their numbers.
+    """Adopt trainings whose numbers a refactoring did not change.
 
     The first iterations are run with the code of today; where every bit agrees with what the training recorded, its
     result is filed under the new key. The exit status is 1 if one is refused, and then nothing of it has changed.
