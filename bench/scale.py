@@ -74,24 +74,30 @@ def evaluation(folder: Path) -> None:
     """The evaluation job with a network that costs nothing: loader, confusion matrices and metrics."""
     import torch
 
+    from sgr.datasets import describe
     from sgr.evaluation import evaluate
+    from sgr.evaluation.settings import EvaluateSettings, EvaluationFiles, Inference, Seen
+    from sgr.models.settings import BackboneSettings, NetworkSettings, Part
+
+    classes = describe(LABELLED).classes
 
     def predicted(_: object, __: object, size: tuple[int, int], **___: object) -> tuple[torch.Tensor, ...]:
         return torch.zeros(1, *size, dtype=torch.int64), torch.ones(1, *size, dtype=torch.int64)
 
-    plan = {"row": "scale", "dataset": LABELLED, "splits": ["train"], "threads": 1, "resize": 1.0}
-    where = {
-        "data": str(folder / LABELLED),
-        "manifest": str(folder / f"{LABELLED}.json"),
-        "model": "none",
-        "loader_workers": os.cpu_count(),
-    }
+    nothing = Part("builtins:object", {})
+    network = NetworkSettings(
+        BackboneSettings(nothing, 32, (0.0,) * 3, (1.0,) * 3), nothing, None, len(classes)
+    )
+    seen = Seen(LABELLED, network, resize=1.0, channels_last=False, threads=1)
+    settings = EvaluateSettings(seen, classes, ("train",), Inference((1.0,), flip=False))
+    files = EvaluationFiles(
+        folder / LABELLED, folder / f"{LABELLED}.json", Path("none"), os.cpu_count() or 1, "scale"
+    )
     with (
         mock.patch.object(evaluate, "trained_network", lambda *_: torch.nn.Identity()),
         mock.patch.object(evaluate, "single_and_multi_scale", predicted),
     ):
-        spec = {"plan": plan | {"inference": {"scales": [1.0], "flip": False}}, "seed": 0}
-        evaluate.evaluate(spec, where, folder)
+        evaluate.evaluate(settings, files, 0, folder)
 
 
 def annotations(folder: Path) -> None:

@@ -13,8 +13,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -166,18 +168,14 @@ def _compare(section: str, kinds: list[str]) -> None:
 
 def small_network() -> tuple[Any, dict[str, Tensor]]:
     """The network of the profile `small`, and a batch of blobs for it."""
-    from sgr.models import build
+    from sgr.models.network import build
+    from sgr.models.recipes import RECIPES
+    from sgr.models.settings import NetworkSettings, Part
 
     torch.manual_seed(0)
-    network = build(
-        family="fcn",
-        backbone="efficientnet_lite0",
-        stride=16,
-        head={"width": 128},
-        unit={"kind": "sgr", "K": 64, "D": 128},
-        classes=11,
-        concept_loss={"L": 32},
-    )
+    head, unit = Part("sgr.models.heads.fcn:head", {"width": 128}), Part("sgr.unit:SGR", {"K": 64, "D": 128})
+    settings = NetworkSettings(RECIPES["efficientnet_lite0"].settings(16), head, unit, classes=11)
+    network = build(settings, Part("sgr.losses:ConceptLoss", {"L": 32}))
     labels = np.stack([blobs((160, 208), 11, seed) for seed in range(8)])
     label = torch.from_numpy(labels)
     image = torch.randint(0, 256, (8, 3, 160, 208), dtype=torch.uint8)
@@ -252,8 +250,6 @@ def by_scipy(labels: np.ndarray[Any, Any], min_share: float = 0.05) -> int:
 def label_maps(count: int = 12) -> tuple[list[np.ndarray[Any, Any]], str]:
     """CamVid's validation labels if SGR_DATA holds them, else blobs of their size and number of classes."""
     if "SGR_DATA" in os.environ:
-        from pathlib import Path
-
         from sgr.data import camvid
 
         samples = camvid.index(Path(os.environ["SGR_DATA"], "camvid"), "val")[:count]
@@ -271,36 +267,36 @@ def blobs(size: tuple[int, int], classes: int, seed: int) -> np.ndarray[Any, np.
 
 
 def training() -> None:
-    """Images per second of the project's loop against a plain one: same network, same batches."""
+    """Images per second of the project's loop against a plain one: same network, same batches.
+
+    The loop also stacks the samples, and writes fingerprint, curve and weights.
+    """
     from torch.optim.lr_scheduler import LambdaLR
 
-    from sgr.training.loop import fit
+    from sgr.training.loop import Learner, fit
+    from sgr.training.settings import LoopSettings, Run
 
     network, batch = small_network()
     optimizer = torch.optim.SGD(network.parameters(), 1e-3, 0.9)
+    learner = Learner(network, WEIGHTS, optimizer, LambdaLR(optimizer, lambda _: 1.0))
     batches = [batch] * 4
+    samples: Any = [{name: values[number] for name, values in batch.items()} for number in range(8)] * len(
+        batches
+    )
+    settings = LoopSettings(
+        iterations=len(batches),
+        batch_size=8,
+        accumulate=1,
+        gradient_clip=0.0,
+        precision="fp32",
+        channels_last=False,
+        compile=False,
+        log_every=len(batches),
+    )
 
     def ours() -> None:
-        fit(
-            network,
-            batches,
-            optimizer,
-            LambdaLR(optimizer, lambda _: 1.0),
-            weights=WEIGHTS,
-            start=0,
-            iterations=len(batches),
-            accumulate=1,
-            gradient_clip=0.0,
-            precision="fp32",
-            channels_last=False,
-            compiled=False,
-            device=torch.device("cpu"),
-            log_every=len(batches),
-            log=lambda row: None,
-            checkpoint=lambda done: None,
-            checkpoint_seconds=1e9,
-            title="bench",
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            fit(learner, samples, settings, 0, Run("training", 0, 1e9), Path(folder))
 
     seconds = median_times({"sgr": ours, "plain": lambda: plain_steps(network, optimizer, batches)})
     for name, total in seconds.items():
@@ -312,26 +308,26 @@ def training() -> None:
 
 def startup() -> None:
     """Seconds from the start of a stage's process until all that it imports is there."""
-    from pathlib import Path
-
-    from sgr.plan.entries import ROOTS, network_modules, resolve_network
+    from sgr.kinds import KINDS
+    from sgr.plan.entries import ROOTS, entries, parts
     from sgr.plan.params import load
 
-    params = load(Path("params.yaml"))
-    launching = ["stages.common", "sgr.jobs.run.executors", "sgr.jobs.cluster"]
+    launching = ["stages.common", "sgr.jobs.run.executors", "sgr.machine"]
     modules = {
-        "plan": ["sgr.plan.params", "sgr.plan.entries"],
+        "plan": ["stages.common", "sgr.plan.entries", "sgr.plan.params", "sgr.plan.pipeline"],
         "download": [*launching, *ROOTS["download"], "sgr.generated.generate"],
         "components": [*launching, *ROOTS["components"]],
-        "table": ["stages.common", "sgr.report.tables"],
-        "figures": ["stages.common", "sgr.report.curves", "sgr.report.tokens"],
+        "table": ["stages.common", *ROOTS["table"]],
+        "figures": ["stages.common", *ROOTS["figures"]],
     }
-    rows = ("fcn-sgr", "upernet-sgr", "maskformer-sgr", "mask2former-sgr", "segformer-protoseg")
-    for row in rows:
-        needed = network_modules(resolve_network(params, f"cocostuff10k-{row}"))
+    found = entries(load(Path("params.yaml")), Path.cwd())
+    for row in ("fcn-sgr", "upernet-sgr", "maskformer-sgr", "mask2former-sgr", "segformer"):
         for stage in ("train", "evaluate"):
-            losses = ["sgr.losses"] if stage == "train" and row.endswith("-sgr") else []
-            modules[f"{stage} {row}"] = [*launching, *ROOTS[stage], *needed, *losses]
+            named = {
+                part.made_by.partition(":")[0]
+                for part in parts(found[f"{stage}/cocostuff10k-{row}"].settings)
+            }
+            modules[f"{stage} {row}"] = [*launching, KINDS[stage].module, *sorted(named)]
     seconds = median_times({name: lambda names=names: imported(names) for name, names in modules.items()}, 5)
     for name, value in seconds.items():
         print(f"startup      {name:26} {value:5.2f} s")
