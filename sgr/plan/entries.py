@@ -359,7 +359,7 @@ class _Planner:
         return Entry(
             settings,
             self.sources.code([*own, *roots, *reads, *named]),
-            self.sources.meanings([f"stages/{stage}.py", "stages/common.py"]),
+            self.sources.scripts(stage),
             dataset=dataset,
             generated=self.generated,
             **about,

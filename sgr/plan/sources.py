@@ -72,9 +72,10 @@ class Sources:
             dict(sorted(libraries.items())),
         )
 
-    def meanings(self, paths: Iterable[str]) -> dict[str, str]:
-        """Meaning of each of these files, alone."""
-        return {path: self._meaning(path) for path in paths}
+    def scripts(self, stage: str) -> dict[str, str]:
+        """The meaning of a stage's script, and of the scripts that it imports."""
+        found = sorted(name for name in self.closure([f"stages.{stage}"]) if name.startswith("stages."))
+        return {path: self._meaning(path) for path in map(self._path, found)}
 
     def closure(self, modules: Iterable[str]) -> set[str]:
         """The modules, all they import directly or not, and the packages around each of them.
