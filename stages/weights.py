@@ -23,7 +23,7 @@ def main(profile: str, backbone: str) -> None:
     record: dict[str, object] = {"backbone": wanted.name, "pretrained": wanted.pretrained}
     if wanted.pretrained:
         source = find(wanted.name, wanted.weights, settings().weights)
-        convert(wanted.backbone, source, folder / "weights.safetensors")
+        convert(wanted.name, wanted.backbone, source, folder / "weights.safetensors")
         record |= {"file": source.name, "sha256": sha256_file(source)}
     write_json(folder / "weights.json", record)
 

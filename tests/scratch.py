@@ -58,7 +58,7 @@ def checked(folder: Path, changes: Mapping[str, Any] | None = None) -> Params:
 
 
 def copy_checkout(target: Path) -> Path:
-    """The files of the working tree that git does not ignore, less what runs have left: no results, no dvc.lock."""
+    """The files of the working tree that git does not ignore, less what runs have left: no results, no locks."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -67,7 +67,7 @@ def copy_checkout(target: Path) -> Path:
     )
     for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
         # a file that is deleted but not yet committed is listed too
-        if name.startswith("results/") or name == "dvc.lock" or not (ROOT / name).is_file():
+        if name.startswith("results/") or Path(name).name == "dvc.lock" or not (ROOT / name).is_file():
             continue
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, target / name)

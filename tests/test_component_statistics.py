@@ -16,15 +16,22 @@ import pytest
 from PIL import Image
 
 from sgr.connected import connected_components
-from sgr.data import cityscapes, manifest
-from sgr.data import component_archive as archive
+from sgr.data import component_extraction
+from sgr.datasets import Scene, cityscapes
+from sgr.download import manifest
 from sgr.errors import UserError
-from sgr.evaluation.component_statistics import Counts, Statistics, count, measure, thing_classes
+from sgr.evaluation.component_statistics import Counts, Statistics, count, measure
 from sgr.files import write_json
+from sgr.jobs.job import Code
+from sgr.plan import entry
+from sgr.plan.entry import Entry
+from sgr.plan.stage_settings import ComponentSettings, StatisticsSettings
 from sgr.report import style
 from sgr.report.component_statistics import build, draw, write
 
 THINGS = np.array([False, True, True])  # classes 0, 1, 2: stuff and two kinds of things
+CITYSCAPES = cityscapes.DESCRIPTION.classes
+THINGS_OF_CITYSCAPES = np.array([name in cityscapes.THINGS for name in CITYSCAPES])
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -298,14 +305,16 @@ def dataset_on_disk(root: Path) -> dict[str, Any]:
             numbers[y : y + 10, x : x + 10] = 1000 * ids[value] + k
         group = (slice(30, 38), slice(30, 38))
         labels[group] = 13
-        cityscapes.write_sample(root, "train", number, np.zeros((40, 60, 3), dtype=np.uint8), labels)
-        cityscapes.write_sample(root, "val", number, np.zeros((40, 60, 3), dtype=np.uint8), labels)
+        blank, none = np.zeros((40, 60, 3), dtype=np.uint8), np.zeros((40, 60), dtype=np.uint8)
+        for split in ("train", "val"):
+            cityscapes.write(root, split, number, Scene(blank, labels, none))
         city = ("northtown", "southtown")[number % 2]
         name = f"{city}_{number:06d}_000019"
         written = np.where(numbers > 0, numbers, np.vectorize(ids.get)(labels)).astype(np.uint16)
         Image.fromarray(written).save(root / "gtFine" / "train" / city / f"{name}_gtFine_instanceIds.png")
-        items.append((name, connected_components(labels, min_share=0.0)))
-    archive.write(root / "components.zip", sorted(items))
+        (root / "gtFine" / "val" / city / f"{name}_gtFine_instanceIds.png").unlink()
+        items.append((name, component_extraction.encode(connected_components(labels, min_share=0.0))))
+    component_extraction.write(root / "components.zip", sorted(items))
     made = manifest.make(root, "cityscapes")
     write_json(root / "manifest.json", made)
     return made
@@ -313,41 +322,35 @@ def dataset_on_disk(root: Path) -> dict[str, Any]:
 
 def test_a_dataset_of_official_files(tmp_path: Path) -> None:
     made = dataset_on_disk(tmp_path)
-    found = measure(tmp_path, made, "train", tmp_path / "components.zip")
-    car, person = cityscapes.CLASSES.index("car"), cityscapes.CLASSES.index("person")
+    found = measure(tmp_path, made, "train", tmp_path / "components.zip", THINGS_OF_CITYSCAPES)
+    car, person = CITYSCAPES.index("car"), CITYSCAPES.index("person")
     # images: one car; two cars that touch; those and a person. Each also has a group of cars.
     assert found.counts.components[car].tolist() == [3, 1, 2, 0]
     assert found.counts.components[person].tolist() == [0, 1, 0, 0]
     assert found.counts.instances[car].tolist() == [1, 4, 0, 0]
     assert found.per_image[:, car].tolist() == [2, 2, 2] and found.per_image.sum() == 6 + 1 + 3
-    assert thing_classes("cityscapes").sum() == 8
+    assert THINGS_OF_CITYSCAPES.sum() == 8
 
 
 def test_mistakes_are_named(tmp_path: Path) -> None:
-    made = dataset_on_disk(tmp_path)
+    made, things = dataset_on_disk(tmp_path), THINGS_OF_CITYSCAPES
     with pytest.raises(UserError, match="camvid has no instance annotations"):
-        measure(tmp_path, {**made, "dataset": "camvid"}, "train", tmp_path / "components.zip")
+        measure(tmp_path, {**made, "dataset": "camvid"}, "train", tmp_path / "components.zip", things)
     with pytest.raises(UserError, match=r"no file .*instanceIds\.png"):
-        measure(tmp_path, made, "val", tmp_path / "components.zip")
+        measure(tmp_path, made, "val", tmp_path / "components.zip", things)
     with pytest.raises(UserError, match="no component archive"):
-        measure(tmp_path, made, "train", tmp_path / "none.zip")
+        measure(tmp_path, made, "train", tmp_path / "none.zip", things)
     path = next((tmp_path / "gtFine" / "train").rglob("*instanceIds.png"))
     Image.fromarray(np.zeros((3, 3), dtype=np.uint16)).save(path)
     with pytest.raises(UserError, match=f"{path.name.partition('_gtFine')[0]} have different sizes"):
-        measure(tmp_path, made, "train", tmp_path / "components.zip")
+        measure(tmp_path, made, "train", tmp_path / "components.zip", things)
 
 
-def test_the_stage_needs_no_torch(tmp_path: Path) -> None:
+def test_the_stage_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = dataset_on_disk(tmp_path / "data" / "cityscapes")
-    plan = {
-        "dataset": "cityscapes",
-        "data": "folder",
-        "split": "train",
-        "L": 2,
-        "opening": 3,
-        "min_share": 0.05,
-    }
-    write_json(tmp_path / "work/mini/plan/component_statistics/cityscapes.json", plan)
+    settings = StatisticsSettings(ComponentSettings("cityscapes", "train", 3, 0.05), L=2)
+    monkeypatch.chdir(tmp_path)
+    entry.write(Entry(settings, Code(), dataset="cityscapes"), "mini", "component_statistics", "cityscapes")
     write_json(tmp_path / "work/mini/data/cityscapes.json", made)
     components = tmp_path / "work/mini/components/cityscapes.zip"
     components.parent.mkdir()

@@ -22,26 +22,28 @@ import pytest
 import yaml
 from PIL import Image
 
-from sgr.plan.params import WITH_QUERIES
+from sgr.plan.params import load as load_params
+from sgr.plan.pipeline import write as write_pipeline
+from tests.scratch import ROWS as ROWS_FILE
 from tests.scratch import (
+    checked,
     commit,
     copy_checkout,
     dvc,
     environment,
     files_under,
     parameters,
-    ran,
     run,
     stage,
-    write_parameters,
 )
+from tests.scratch import ran as addresses
 
 # A copy on a busy machine may need longer than the whole file has elsewhere.
 pytestmark = [pytest.mark.dag, pytest.mark.timeout(2400)]
 
 AUDIT = Path(__file__).parent / "audit"
 OWN_K = "camvid-fcn-sgr-no-token-supervision"
-CAMVID = ("table_camvid", "figures@camvid")
+CAMVID = ("table_camvid", "figures_camvid")
 HANDFUL = {
     "profile": "mini",
     "profiles.mini.seeds": [0],
@@ -65,7 +67,7 @@ HANDFUL = {
     f"rows.{OWN_K}.sgr": {"beta": 0.0, "K": 10},
 }
 
-# Every family, component, classifier and dataset, in as few rows as hold them; CamVid whole.
+# Every family, unit, classifier and dataset, in as few rows as hold them; CamVid whole.
 ROWS = (
     *("camvid-fcn", "camvid-fcn-glore", "camvid-fcn-sgr", OWN_K),
     *("cityscapes-fcn-sgr", "cityscapes-mask2former", "ade20k-deeplabv3-sgr", "ade20k-upernet-sgr"),
@@ -99,22 +101,26 @@ def scratch(root: Path) -> Path:
     """A fresh copy of the checkout with a handful of rows and iterations, committed."""
     copy_checkout(root)
     rows = {f"rows.{name}": ... for name in parameters()["rows"] if name not in ROWS}
-    write_parameters(root, {**HANDFUL, **rows, "transfer": TRANSFER})
-    stages = yaml.safe_load((root / "dvc.yaml").read_text())
-    listed = stages["stages"]["semantics"]["foreach"]
-    stages["stages"]["semantics"]["foreach"] = {name: listed[name] for name in listed if name in ROWS}
-    listed = stages["stages"]["instance_semantics"]["foreach"]
-    stages["stages"]["instance_semantics"]["foreach"] = [name for name in listed if name in ROWS]
-    backbones = {parameters()["rows"][name]["backbone"] for name in ROWS}
-    stages["stages"]["weights"]["foreach"] = sorted(backbones)
-    (root / "dvc.yaml").write_text(yaml.safe_dump(stages, sort_keys=False))
+    write_pipeline(checked(root, {**HANDFUL, **rows, "transfer": TRANSFER}), root)
     commit(root)
     return root
 
 
-def stages_of(root: Path, *targets: str) -> list[str]:
-    """Names of all stages of the copy."""
-    listed = run(root, "dvc", "stage", "list", "--name-only", *targets)
+def short(address: str) -> str:
+    """A stage as people call it: train@camvid-fcn for stages/camvid/camvid-fcn/dvc.yaml:train@mini, else table1."""
+    path, _, name = address.rpartition(":")
+    kind = name.partition("@")[0]
+    return f"{kind}@{Path(path).parent.name}" if path else kind
+
+
+def ran(output: str) -> list[str]:
+    """The stages that a DVC command ran, in order."""
+    return [short(address) for address in addresses(output)]
+
+
+def stages_of(root: Path) -> list[str]:
+    """All stages of the copy."""
+    listed = run(root, "dvc", "stage", "list", "--all", "--name-only")
     assert listed.returncode == 0, listed.stderr
     return listed.stdout.split()
 
@@ -128,7 +134,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, say: Say) -> Path:
 
     def count(name: str) -> None:
         done.append(name)
-        say(f"[{len(done)}/{len(stages)}] {name}")
+        say(f"[{len(done)}/{len(stages)}] {short(name)}")
 
     dvc(root, "repro", say=count, PYTHONPATH=str(AUDIT), SGR_AUDIT=str(root.parent / "audit"))
     say(f"the whole DAG took {time.monotonic() - began:.0f} s")
@@ -139,8 +145,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory, say: Say) -> Path:
 @pytest.fixture(scope="module")
 def lock(whole: Path) -> dict[str, Any]:
     """Every stage of the whole copy as DVC resolved it: cmd, deps, outs."""
-    locked: dict[str, Any] = yaml.safe_load((whole / "dvc.lock").read_text())["stages"]
-    return locked
+    found = {}
+    for path in whole.rglob("dvc.lock"):
+        folder = "" if path.parent == whole else f"{path.parent}/dvc.yaml:"
+        stages = yaml.safe_load(path.read_text())["stages"]
+        found |= {short(folder + name): entry for name, entry in stages.items()}
+    return found
 
 
 def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> None:
@@ -166,11 +176,11 @@ def tables(name: str) -> tuple[str, str]:
 
 
 def test_the_rows_hold_every_kind() -> None:
-    """Of all rows: each dataset, and each family, component and classifier, on each kind of backbone it has."""
+    """Of all rows: each dataset, and each family, unit and classifier, on each kind of backbone it has."""
 
     def kinds(names: Iterable[str]) -> set[Any]:
         rows = {name: parameters()["rows"][name] for name in names}
-        alone = {(key, row.get(key)) for row in rows.values() for key in ("dataset", "component", "backbone")}
+        alone = {(key, row.get(key)) for row in rows.values() for key in ("dataset", "unit", "backbone")}
         return alone | {(row["family"], row.get("prototypes", False)) for row in rows.values()}
 
     swin_b = {
@@ -181,13 +191,14 @@ def test_the_rows_hold_every_kind() -> None:
 
 
 def test_every_row_has_its_results(whole: Path) -> None:
-    for name in ROWS:
-        row = parameters()["rows"][name]
-        result = json.loads((whole / f"results/mini/{row['dataset']}/{name}.json").read_text())
+    rows = load_params(whole / "params.yaml").rows
+    assert rows.keys() == {*ROWS}
+    for name, row in rows.items():
+        result = json.loads((whole / f"results/mini/{row.dataset}/{name}.json").read_text())
         assert list(result["seeds"]) == ["0"]
-        assert (whole / f"results/mini/curves/{row['dataset']}/{name}.csv").read_text().count("\n") == 7
-        if row.get("component", "none") != "none" or row["family"] in WITH_QUERIES:
-            assert (whole / f"results/mini/{row['dataset']}/{name}.semantics.json").exists()
+        assert (whole / f"results/mini/curves/{row.dataset}/{name}.csv").read_text().count("\n") == 7
+        if row.has_regions:
+            assert (whole / f"results/mini/{row.dataset}/{name}.semantics.json").exists()
 
 
 def test_every_row_of_table_3_has_its_results(whole: Path) -> None:
@@ -209,13 +220,13 @@ def test_again_does_nothing(whole: Path, say: Say) -> None:
     say(f"dvc repro with nothing to do took {time.monotonic() - began:.1f} s")
     assert ran(output) == []
     assert "Data and pipelines are up to date." in output
-    assert run(whole, "git", "status", "--porcelain", "sgr", "stages", "params.yaml", "dvc.yaml").stdout == ""
+    assert run(whole, "git", "status", "--porcelain", "--untracked-files=no").stdout == ""
 
 
 # What a stage may read beside what it declares, with the reason.
 PLUMBING = (
     # where and when a job runs, not what it computes: it may change without making a result stale
-    "sgr/launch/*",
+    "sgr/jobs/*",
     "cluster.yaml",
     # artefacts under content keys that hold all their inputs, each checked against its SHA-256 when taken
     "jobs/*",
@@ -224,6 +235,9 @@ PLUMBING = (
     "sgr/files.py",
     "sgr/__init__.py",
     "stages/__init__.py",
+    # plan compares them with what they would be
+    "dvc.yaml",
+    "stages/*/dvc.yaml",
     # DVCLive looks whether it runs in an experiment; nothing of it reaches a result
     ".git/*",
     ".dvc/*",
@@ -255,7 +269,8 @@ def undeclared(root: Path, entry: dict[str, Any], read: Iterable[str]) -> list[s
     said = {*own, *(["params.yaml"] if "params" in entry else [])}
     for path in own:
         if fnmatch(path, "work/*/plan/*/*.json"):
-            said |= json.loads((root / path).read_text())["code"].keys()
+            plan = json.loads((root / path).read_text())
+            said |= {*plan["code"]["sources"], *plan["scripts"]}
         if fnmatch(path, "work/*/data/*.json"):
             digest = hashlib.sha256((root / path).read_bytes()).hexdigest()[:16]
             said.add(f"data/generated/{Path(path).stem}-{digest}")
@@ -289,14 +304,14 @@ def test_the_audit_sees_what_it_should(whole: Path, lock: dict[str, Any]) -> Non
     assert "work/mini/components/camvid.zip" in of(f"train@{row}")
     assert any(fnmatch(path, "data/generated/camvid-*/trainannot/*.png") for path in of(f"train@{row}"))
     assert {"sgr/evaluation/miou.py", f"work/mini/train/{row}/0/job.json"} <= of(f"evaluate@{row}")
-    assert {"sgr/report/table_camvid.py", f"results/mini/camvid/{row}.json"} <= of("table_camvid")
+    assert {"sgr/report/tables.py", f"results/mini/camvid/{row}.json"} <= of("table_camvid")
 
 
 def test_undeclared_reads_are_found(whole: Path, lock: dict[str, Any], tmp_path: Path) -> None:
     name = "table_camvid"
     read = traces(whole.parent / "audit")[lock[name]["cmd"]]
-    fewer = [dep for dep in lock[name]["deps"] if dep["path"] != "sgr/report"]
-    assert "sgr/report/table_camvid.py" in undeclared(whole, {**lock[name], "deps": fewer}, read)
+    fewer = [dep for dep in lock[name]["deps"] if "/plan/" not in dep["path"]]
+    assert "sgr/report/tables.py" in undeclared(whole, {**lock[name], "deps": fewer}, read)
 
     root = shutil.copytree(whole, tmp_path / "copy", ignore=shutil.ignore_patterns(".git", "cache", "jobs"))
     script = root / "stages" / "table.py"
@@ -343,7 +358,7 @@ def test_editing_a_figures_code_trains_nothing(lab: Path, say: Say) -> None:
     jobs = job_folders(lab)
     style = lab / "sgr" / "report" / "style.py"
     style.write_text(style.read_text() + "# edited\n")
-    assert sorted(ran(dvc(lab, "repro", *CAMVID, say=say))) == ["figures@camvid", "plan", "table_camvid"]
+    assert sorted(ran(dvc(lab, "repro", *CAMVID, say=say))) == ["figures_camvid", "plan", "table_camvid"]
     assert new_jobs(jobs, job_folders(lab)) == []
 
 
@@ -357,9 +372,9 @@ def test_K_retrains_the_sgr_rows_that_do_not_set_it(lab: Path, say: Say) -> None
 
 def test_another_seed_trains_that_seed(lab: Path, say: Say) -> None:
     jobs = job_folders(lab)
-    content = yaml.safe_load((lab / "params.yaml").read_text())
+    content = yaml.safe_load((lab / ROWS_FILE).read_text())
     content["rows"]["camvid-fcn"]["seeds"] = [0, 1]
-    (lab / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    (lab / ROWS_FILE).write_text(yaml.safe_dump(content, sort_keys=False))
     output = dvc(lab, "repro", "table_camvid", say=say)
     assert sorted(ran(output)) == ["evaluate@camvid-fcn", "plan", "table_camvid", "train@camvid-fcn"]
     assert new_jobs(jobs, job_folders(lab)) == [("evaluate", "camvid-fcn", 1), ("train", "camvid-fcn", 1)]

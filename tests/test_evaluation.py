@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,28 +15,24 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 
 from sgr.data import camvid
 from sgr.data.files import IGNORE, read_image
+from sgr.datasets.camvid import DESCRIPTION
 from sgr.evaluation.evaluate import evaluate
 from sgr.evaluation.inference import padded, scores, single_and_multi_scale
 from sgr.evaluation.miou import confusion, summary
 from sgr.evaluation.semantics import SHOWN, extended, image_regions, most_active, semantics
+from sgr.evaluation.settings import EvaluationFiles
 from sgr.evaluation.trained_network import trained_network
 from sgr.files import read_json
+from sgr.kinds import SEMANTICS
 from sgr.models.heads.pixels import OfLastMap, PixelHead
 from sgr.models.network import Network, Output
 from sgr.semantics import label_shares, token_semantics
 from tests import tiny_row
 
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
+
+CLASSES = DESCRIPTION.classes
 Doubles = npt.NDArray[np.float64]
-
-
-@pytest.fixture(autouse=True)
-def on_the_cpu(monkeypatch):
-    """Where the same bits are promised; and the threads and determinism that jobs set are put back."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
 
 
 # Inference
@@ -342,33 +338,28 @@ def test_most_active_regions_come_first_and_are_scaled():
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The `where` of evaluation jobs of a trained tiny row."""
+def trained(tmp_path_factory: pytest.TempPathFactory) -> EvaluationFiles:
+    """What jobs that look at a trained tiny row read."""
     root = tmp_path_factory.mktemp("row")
-    where = tiny_row.make(root)
-    assert tiny_row.train_in_process(tiny_row.spec(), where, root / "train") == 0
-    return where | {"model": str(root / "train" / "model.safetensors")}
-
-
-def evaluation_spec(stage: str) -> dict[str, Any]:
-    return {"plan": tiny_row.entry(stage), "seed": 0}
+    files = tiny_row.make(root)
+    assert tiny_row.train_in_process(tiny_row.training(), files, root / "train") == 0
+    return tiny_row.evaluation_files(files, root / "train" / "model.safetensors")
 
 
 def test_evaluate_job(trained, tmp_path):
-    spec = evaluation_spec("evaluate")
+    settings = tiny_row.evaluation()
     for number, workers in enumerate((0, 0, 2)):
-        folder = tmp_path / str(number)
-        assert evaluate(spec, trained | {"loader_workers": workers}, folder) == ["metrics.json"]
+        evaluate(settings, replace(trained, loader_workers=workers), 0, tmp_path / str(number))
     first, *others = ((tmp_path / str(number) / "metrics.json").read_bytes() for number in range(3))
     assert all(other == first for other in others)
 
     metrics = read_json(tmp_path / "0" / "metrics.json")
     assert set(metrics) == {"val", "test", "parameters"}
-    network = trained_network(spec["plan"], trained["model"], torch.device("cpu"))
+    network = trained_network(settings.seen, trained, torch.device("cpu"))
     assert metrics["parameters"] == sum(p.numel() for p in network.parameters())
     for split in ("val", "test"):
         expected = {kind: MulticlassConfusionMatrix(11, ignore_index=IGNORE) for kind in ("ss", "ms")}
-        for sample in camvid.index(trained["data"], split):
+        for sample in camvid.index(trained.data, split):
             image = torch.from_numpy(read_image(sample.image)).permute(2, 0, 1)[None]
             label = torch.from_numpy(camvid.read_label(sample.label)).long()
             size = (label.shape[0], label.shape[1])
@@ -378,24 +369,24 @@ def test_evaluate_job(trained, tmp_path):
             expected["ss"].update(single[0], label)
             expected["ms"].update(multi[0], label)
         for kind, oracle in expected.items():
-            result = summary(oracle.compute(), camvid.CLASSES)
-            assert set(metrics[split][f"iou_{kind}"]) == set(camvid.CLASSES)
+            result = summary(oracle.compute(), CLASSES)
+            assert set(metrics[split][f"iou_{kind}"]) == set(CLASSES)
             for name in ("miou", "pixel_accuracy", "iou"):
                 assert metrics[split][f"{name}_{kind}"] == pytest.approx(result[name])
     assert 0 < metrics["val"]["pixel_accuracy_ss"] < 100
 
 
 def test_semantics_job(trained, tmp_path):
-    spec = evaluation_spec("semantics")
+    settings = tiny_row.semantics()
     for name in ("first", "second"):
-        assert semantics(spec, trained, tmp_path / name) == ["semantics.json", "tokens.npz"]
-    for artefact in ("semantics.json", "tokens.npz"):
+        semantics(settings, trained, 0, tmp_path / name)
+    for artefact in SEMANTICS.artefacts:
         first, second = ((tmp_path / name / artefact).read_bytes() for name in ("first", "second"))
         assert first == second
 
-    network = trained_network(spec["plan"], trained["model"], torch.device("cpu"))
+    network = trained_network(settings.seen, trained, torch.device("cpu"))
     values = []
-    samples = camvid.index(trained["data"], "val")
+    samples = camvid.index(trained.data, "val")
     packed = np.load(tmp_path / "first" / "tokens.npz")
     assert packed["count"] == 2
     for index, sample in enumerate(samples):
@@ -420,8 +411,6 @@ def test_semantics_job(trained, tmp_path):
 @pytest.mark.parametrize("examples", [1, 2, 3])
 def test_examples_are_as_many_as_asked_while_there_are_images(trained, tmp_path, examples):
     """Two images of the split: never more than them, and each asked for is there."""
-    spec = evaluation_spec("semantics")
-    spec["plan"]["examples"] = examples
-    semantics(spec, trained, tmp_path)
+    semantics(replace(tiny_row.semantics(), examples=examples), trained, 0, tmp_path)
     packed = np.load(tmp_path / "tokens.npz")
     assert packed["count"] == min(examples, 2)

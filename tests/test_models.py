@@ -13,14 +13,12 @@ from torch import Tensor, nn
 from sgr.data.files import IGNORE
 from sgr.datasets import describe
 from sgr.errors import UserError
-from sgr.glore import GloRe
 from sgr.models.network import Network, build, parameter_count, weighted_sum
 from sgr.models.recipes import RECIPES
 from sgr.models.settings import Part
 from sgr.plan.entries import entries
 from sgr.training.segmentation import loss_weights
 from sgr.training.settings import TrainSettings
-from sgr.unit import SGR
 from tests import networks
 from tests.networks import backbone_of
 from tests.overfit import miou_by_heart
@@ -219,7 +217,7 @@ def test_every_network_of_the_paper_can_be_built(paper):
         assert counts[row] / 1e6 == pytest.approx(millions, rel=0.03), row
 
 
-def test_component_has_the_number_of_parameters_of_its_equations():
+def test_unit_has_the_number_of_parameters_of_its_equations():
     """K = D = 512 on the 2048 channels of ResNet-101, the paper's setting."""
     K, D, C = 512, 512, 2048
     pointwise = (2 * C * K + K) + (2 * C * D + D) + D * C  # Eq. 2, Eq. 3, and back
@@ -228,9 +226,9 @@ def test_component_has_the_number_of_parameters_of_its_equations():
     layer = attention + feedforward + 2 * 2 * D  # two layer norms
     graph = (K * K + K) + D * D
     with torch.device("meta"):
-        sgr = SGR(C, K, D)
-        by_graph = SGR(C, K, D, reasoning="graph")
-        glore = GloRe(C, K, D)
+        sgr = networks.sgr(K, D).make(C)
+        by_graph = networks.sgr(K, D, reasoning="graph").make(C)
+        glore = networks.glore(K, D).make(C)
     assert parameter_count(sgr) == pointwise + 2 * layer == 11_548_672
     assert parameter_count(by_graph) == pointwise + 2 * graph
     assert parameter_count(glore) == (C * D + D) + (C * K + K) + graph + D * C + 2 * C
@@ -276,15 +274,16 @@ def test_backbones_know_what_their_weights_expect():
     assert RECIPES["efficientnet_lite0"].mean == RECIPES["efficientnet_lite0"].std == (0.5, 0.5, 0.5)
 
 
-def test_unknown_backbone():
-    with pytest.raises(UserError, match=r"no backbone 'resnet5'.*resnet101, .*tiny_resnet"):
-        backbone_of("resnet5", 8)
+def test_unknown_backbone(tmp_path):
+    """Of the parameters, before anything is built."""
+    with pytest.raises(UserError, match=r"backbones: 'resnet5' is none of resnet101, .*tiny_resnet"):
+        checked(tmp_path, {"profiles.mini.backbones.resnet101": "resnet5"})
 
 
 @pytest.mark.parametrize("unit", ["glore", "sgr", "sgr-graph"])
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("training", [True, False])
-def test_fresh_component_changes_no_logit(family, unit, training):
+def test_fresh_unit_changes_no_logit(family, unit, training):
     images, _, _ = example(2, (37, 45))
     logits = []
     for name in ("plain", unit):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,48 @@ from torch import Tensor, nn
 
 from sgr.cost import overhead
 from sgr.cost.overhead import Subject, groups, peak_allocated, random_batch, times_in_turns
+from sgr.cost.settings import Candidate, OverheadSettings
 from sgr.errors import UserError
-from sgr.files import read_json, write_json
-from sgr.jobs import worker
-from sgr.models import build
+from sgr.files import read_json
+from sgr.jobs.job import Code
+from sgr.kinds import OVERHEAD
+from sgr.models.network import build
+from sgr.models.settings import Part
+from sgr.plan import entry
+from sgr.plan.entry import Entry
 from sgr.report.overhead import build as table
 from sgr.report.overhead import write
+from tests import networks
 
 MIB = 2**20
 K, D, C, FEED = 6, 8, 128, 4  # concepts, their width, channels of tiny_resnet's last map, feed-forward / D
 CPU = torch.device("cpu")
-SETTINGS = {
+
+
+def candidate(unit: str, part: Part | None, backbone: str = "tiny_resnet") -> Candidate:
+    """Dil-FCN, plain or with a unit."""
+    name = "-".join(filter(None, ("fcn", backbone, unit)))
+    network = networks.settings("fcn", backbone, 8, part, classes=19, width=16)
+    return Candidate(name, "fcn", backbone, unit, network, networks.concept_loss() if unit == "sgr" else None)
+
+
+NETWORKS = (
+    candidate("", None),
+    candidate("glore", networks.glore(K, D)),
+    candidate("sgr", networks.sgr(K, D, heads=2, layers=2)),
+)
+SETTINGS = OverheadSettings(
+    NETWORKS,
+    dataset="cityscapes",
+    crop=(32, 40),
+    batch_size=2,
+    repeats=3,
+    threads=1,
+    channels_last=True,
+    precision="fp32",
+)
+# what the job says of how it measured
+ABOUT = {
     "dataset": "cityscapes",
     "crop": [32, 40],
     "batch_size": 2,
@@ -32,29 +64,9 @@ SETTINGS = {
 }
 
 
-def entry(unit: dict[str, Any] | None, name: str) -> dict[str, Any]:
-    network = {
-        "family": "fcn",
-        "backbone": "tiny_resnet",
-        "stride": 8,
-        "head": {"width": 16},
-        "unit": unit,
-    }
-    loss = {"L": 4} if unit and unit["kind"] == "sgr" else None
-    return {"name": name, "network": network, "concept_loss": loss}
-
-
-NETWORKS = [
-    entry(None, "fcn-tiny_resnet"),
-    entry({"kind": "glore", "K": K, "D": D}, "fcn-tiny_resnet-glore"),
-    entry({"kind": "sgr", "K": K, "D": D, "heads": 2, "layers": 2}, "fcn-tiny_resnet-sgr"),
-]
-PLAN = {**SETTINGS, "channels_last": True, "networks": NETWORKS}
-
-
 def subject(number: int) -> Subject:
     torch.manual_seed(0)
-    network = build(**NETWORKS[number]["network"], classes=19, concept_loss=NETWORKS[number]["concept_loss"])
+    network = build(NETWORKS[number].network, NETWORKS[number].concept_loss)
     return Subject(network, random_batch(19, 2, (32, 40), CPU), "fp32", channels_last=True)
 
 
@@ -142,13 +154,8 @@ def test_networks_take_turns() -> None:
 
 
 def test_groups_are_families_on_their_backbones() -> None:
-    other = entry(None, "other")
-    other["network"] = {**other["network"], "backbone": "resnet101"}
-    found = groups([NETWORKS[0], other, *NETWORKS[1:]])
-    assert [[one["name"] for one in group] for group in found] == [
-        [one["name"] for one in NETWORKS],
-        ["other"],
-    ]
+    other = candidate("", None, "resnet101")
+    assert groups([NETWORKS[0], other, *NETWORKS[1:]]) == [list(NETWORKS), [other]]
 
 
 def test_batch_has_fields_that_are_components() -> None:
@@ -169,15 +176,16 @@ def test_batch_has_fields_that_are_components() -> None:
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("job")
-    assert overhead.overhead({"plan": PLAN}, {}, folder) == ["overhead.json"]
+    overhead.overhead(SETTINGS, None, 0, folder)
+    assert {path.name for path in folder.iterdir()} == {*OVERHEAD.artefacts, "measured.json"}
     found: dict[str, Any] = read_json(folder / "overhead.json")
     assert read_json(folder / "measured.json") == {"device": found["device"]}
     return found
 
 
 def test_the_job_measures_every_network(measured: dict[str, Any]) -> None:
-    assert {name: measured[name] for name in SETTINGS} == SETTINGS
-    assert [one["name"] for one in measured["networks"]] == [one["name"] for one in NETWORKS]
+    assert {name: measured[name] for name in ABOUT} == ABOUT
+    assert [one["name"] for one in measured["networks"]] == [one.name for one in NETWORKS]
     plain, glore, sgr = measured["networks"]
     assert [one["unit"] for one in (plain, glore, sgr)] == ["", "glore", "sgr"]
     for key in ("parameters", "flops", "step_memory", "forward_memory"):
@@ -186,13 +194,13 @@ def test_the_job_measures_every_network(measured: dict[str, Any]) -> None:
     for one in (plain, glore, sgr):
         assert len(one["step_seconds"]) == len(one["forward_seconds"]) == 3
         assert min(one["step_seconds"] + one["forward_seconds"]) > 0
-    unit = build(**NETWORKS[2]["network"], classes=19).unit
+    unit = build(NETWORKS[2].network).unit
     assert unit is not None
     assert sgr["parameters"] - plain["parameters"] == sum(p.numel() for p in unit.parameters())
 
 
 def test_all_but_the_times_is_the_same_again(measured: dict[str, Any], tmp_path: Path) -> None:
-    overhead.overhead({"plan": PLAN}, {}, tmp_path)
+    overhead.overhead(SETTINGS, None, 0, tmp_path)
 
     def lasting(found: dict[str, Any]) -> list[dict[str, Any]]:
         return [{k: v for k, v in one.items() if not k.endswith("_seconds")} for one in found["networks"]]
@@ -201,8 +209,8 @@ def test_all_but_the_times_is_the_same_again(measured: dict[str, Any], tmp_path:
 
 
 def test_bf16_and_one_network_alone(tmp_path: Path) -> None:
-    plan = {**PLAN, "precision": "bf16", "networks": NETWORKS[2:], "repeats": 1, "channels_last": False}
-    overhead.overhead({"plan": plan}, {}, tmp_path)
+    settings = replace(SETTINGS, precision="bf16", networks=NETWORKS[2:], repeats=1, channels_last=False)
+    overhead.overhead(settings, None, 0, tmp_path)
     (one,) = read_json(tmp_path / "overhead.json")["networks"]
     assert len(one["step_seconds"]) == 1
 
@@ -213,9 +221,9 @@ def test_a_full_gpu_is_a_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
     monkeypatch.setattr(overhead, "measure_group", full)
     with pytest.raises(
-        UserError, match=r"one of fcn-tiny_resnet, .* 2 images of \[32, 40\]: raise accumulate"
+        UserError, match=r"one of fcn-tiny_resnet, .* 2 images of \(32, 40\): raise accumulate"
     ):
-        overhead.overhead({"plan": PLAN}, {}, tmp_path)
+        overhead.overhead(SETTINGS, None, 0, tmp_path)
     assert not (tmp_path / "overhead.json").exists()
 
 
@@ -238,7 +246,7 @@ def record(name: str, unit: str, scale: float, seconds: list[float]) -> dict[str
 
 
 FOUND = {
-    **SETTINGS,
+    **ABOUT,
     "device": "CPU, Some 3000",
     "torch": "2.14.1",
     "networks": [
@@ -298,8 +306,7 @@ def test_the_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SGR_EXECUTOR", "inline")
     monkeypatch.setenv("SGR_JOBS", str(tmp_path / "jobs"))
-    monkeypatch.setitem(worker.KINDS, "overhead", "sgr.cost.overhead:overhead")
-    write_json(tmp_path / "work/mini/plan/overhead/all.json", PLAN)
+    entry.write(Entry(SETTINGS, Code()), "mini", "overhead", "all")
     main("mini")
     first = (tmp_path / "results/overhead/mini.csv").read_bytes()
     assert read_json(tmp_path / "results/provenance/mini/overhead.json")["device"]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +19,22 @@ from sgr.data.files import IGNORE
 from sgr.errors import UserError
 from sgr.files import read_json
 from sgr.jobs.failure import failure
+from sgr.jobs.job import Job
 from sgr.jobs.provenance import launched
 from sgr.jobs.ranks import joined
-from sgr.jobs.store import Job, JobStore, is_finished
-from sgr.models.network import weighted_sum
+from sgr.jobs.store import JobStore, is_finished
+from sgr.kinds import TRAIN
+from sgr.models.network import Network, build, weighted_sum
+from sgr.models.settings import NetworkSettings, Part
+from sgr.project import PROJECT
 from sgr.training import segmentation as job
 from sgr.training.batch_share import positions, share
 from sgr.training.norm import RanksBatchNorm
 from sgr.training.parallel import parallel
-from sgr.training.segmentation import build_with_loss
+from sgr.training.segmentation import loss_weights
+from sgr.training.settings import TrainFiles
 from tests import local_ranks, tiny_row
+from tests.few_steps import curve
 
 KILLED, TERMINATED = -signal.SIGKILL, -signal.SIGTERM
 FAMILIES = (
@@ -65,8 +71,8 @@ def batch(size: int = 64) -> tuple[Tensor, Tensor, Tensor]:
 def step(row: str) -> dict[str, Tensor]:
     """Losses, gradients and buffers of one step of a row, on this rank's share of the batch, averaged over ranks."""
     torch.manual_seed(0)
-    plan = tiny_row.entries()[f"train/{row}"]
-    network, weights = build_with_loss(plan["network"], 11, plan["concept_loss"])
+    settings = tiny_row.entries()[f"train/{row}"].settings
+    network = build(replace(settings.network, classes=11), settings.concept_loss)
     network.double().train()
     for name, parameter in network.named_parameters():
         if name.endswith(("expand.weight", "norm.weight")) and name.startswith("unit."):
@@ -75,7 +81,7 @@ def step(row: str) -> dict[str, Tensor]:
     share = slice(ranks.rank() * 4 // ranks.number(), (ranks.rank() + 1) * 4 // ranks.number())
     images, labels, components = (tensor[share] for tensor in batch())
     losses = network.losses(forward(images), labels, components)
-    weighted_sum(losses, weights).backward()
+    weighted_sum(losses, loss_weights(network, settings.beta)).backward()
     found = {f"loss {name}": ranks.mean(value) for name, value in losses.items()}
     found |= {f"gradient {name}": p.grad for name, p in network.named_parameters() if p.grad is not None}
     assert len(found) == len(losses) + len(list(network.parameters())), "a parameter without a gradient"
@@ -186,32 +192,30 @@ def test_batch_that_cannot_be_shared_is_one_sentence() -> None:
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return tiny_row.make(tmp_path_factory.mktemp("row")) | {"checkpoint_seconds": 1e9}
+def files(tmp_path_factory: pytest.TempPathFactory) -> TrainFiles:
+    return with_run(tiny_row.make(tmp_path_factory.mktemp("row")), checkpoint_seconds=1e9)
 
 
-def prepared(root: Path, where: dict[str, Any], **training: Any) -> Path:
+def with_run(files: TrainFiles, **changes: Any) -> TrainFiles:
+    return replace(files, run=replace(files.run, **changes))
+
+
+def prepared(root: Path, files: TrainFiles, rate: float | None = None, **loop: Any) -> Path:
     """The folder of a training job."""
-    store = JobStore(root)
-    return store.prepare(Job("train", tiny_row.spec(**training), where), launched("local", None))
+    settings = tiny_row.training(loop=loop, optimizer=rate and {"learning_rate": rate})
+    return JobStore(root).prepare(Job(TRAIN, settings, 0, where=files), launched("local", None, PROJECT))
 
 
 @pytest.fixture(scope="module")
-def undisturbed(where: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def undisturbed(files: TrainFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A job that two ranks did in one go."""
-    folder = prepared(tmp_path_factory.mktemp("undisturbed"), where)
+    folder = prepared(tmp_path_factory.mktemp("undisturbed"), files)
     assert local_ranks.run(2, local_ranks.work, folder) == [0, 0], (folder / "rank1.txt").read_text()
     return folder
 
 
 def same(first: Path, second: Path) -> bool:
-    names = ("model.safetensors", "curve.csv")
-    return all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
-
-
-def curve(folder: Path) -> list[dict[str, float]]:
-    with open(folder / "curve.csv") as file:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    return all((first / name).read_bytes() == (second / name).read_bytes() for name in TRAIN.artefacts)
 
 
 def reached(folder: Path) -> int:
@@ -222,13 +226,13 @@ def reached(folder: Path) -> int:
 
 @pytest.mark.parametrize("accumulate, double, rate", [(1, False, 0.0005), (2, True, 0.02)])
 def test_two_ranks_log_the_losses_of_one(
-    accumulate: int, double: bool, rate: float, where: dict[str, Any], tmp_path: Path
+    accumulate: int, double: bool, rate: float, files: TrainFiles, tmp_path: Path
 ) -> None:
     """Twenty iterations without dropout: in float32 at a rate where rounding stays small, in float64 at mini's."""
-    training = {"iterations": 20, "log_every": 1, "learning_rate": rate, "accumulate": accumulate}
+    loop = {"iterations": 20, "log_every": 1, "accumulate": accumulate}
     curves = []
     for number in (1, 2):
-        folder = prepared(tmp_path / str(number), where, **training)
+        folder = prepared(tmp_path / str(number), files, rate, **loop)
         assert set(local_ranks.run(number, work_without_dropout, folder, double)) == {0}
         curves.append(curve(folder))
         assert read_json(folder / "provenance.json")["ranks"] == number
@@ -240,29 +244,27 @@ def test_two_ranks_log_the_losses_of_one(
 def work_without_dropout(folder: Path, double: bool) -> None:
     local_ranks.without_dropout()
     if double:
-        build = job.build_with_loss
-
-        def build_double(*arguments: Any) -> Any:
-            network, weights = build(*arguments)
-            return network.double(), weights
-
-        job.build_with_loss = build_double
+        job.build = build_double
     local_ranks.work(folder)
 
 
+def build_double(settings: NetworkSettings, concept_loss: Part | None) -> Network:
+    return build(settings, concept_loss).double()
+
+
 def test_two_runs_of_two_ranks_are_the_same_bytes(
-    undisturbed: Path, where: dict[str, Any], tmp_path: Path
+    undisturbed: Path, files: TrainFiles, tmp_path: Path
 ) -> None:
-    folder = prepared(tmp_path, where | {"loader_workers": 1})
+    folder = prepared(tmp_path, with_run(files, loader_workers=1))
     assert local_ranks.run(2, local_ranks.work, folder) == [0, 0]
     assert same(undisturbed, folder)
 
 
 @pytest.mark.parametrize("rank", [0, 1])
 def test_killed_rank_ends_the_job_which_resumes(
-    rank: int, undisturbed: Path, where: dict[str, Any], tmp_path: Path
+    rank: int, undisturbed: Path, files: TrainFiles, tmp_path: Path
 ) -> None:
-    folder = prepared(tmp_path, where | {"checkpoint_seconds": 0})
+    folder = prepared(tmp_path, with_run(files, checkpoint_seconds=0))
     codes = local_ranks.run(2, local_ranks.work, folder, {"rank": rank, "step": 5, "signal": signal.SIGKILL})
     assert codes[rank] == KILLED and reached(folder) == 4 and not is_finished(folder)
     if rank == 1:
@@ -273,27 +275,27 @@ def test_killed_rank_ends_the_job_which_resumes(
 
 
 def test_signal_to_one_rank_makes_all_write_a_checkpoint(
-    undisturbed: Path, where: dict[str, Any], tmp_path: Path
+    undisturbed: Path, files: TrainFiles, tmp_path: Path
 ) -> None:
     """In the middle of two rows of the curve, whose losses are not lost."""
-    folder = prepared(tmp_path, where)
+    folder = prepared(tmp_path, files)
     codes = local_ranks.run(2, local_ranks.work, folder, {"rank": 1, "step": 5, "signal": signal.SIGTERM})
     assert codes == [TERMINATED, TERMINATED] and reached(folder) == 5
     assert local_ranks.run(2, local_ranks.work, folder) == [0, 0]
     assert same(undisturbed, folder)
 
 
-def test_failing_rank_shows_its_own_traceback(where: dict[str, Any], tmp_path: Path) -> None:
-    folder = prepared(tmp_path, where)
+def test_failing_rank_shows_its_own_traceback(files: TrainFiles, tmp_path: Path) -> None:
+    folder = prepared(tmp_path, files)
     codes = local_ranks.run(2, local_ranks.work, folder, {"rank": 1, "step": 3, "error": "of rank 1"})
     assert 0 not in codes
     said = str(failure(folder, "failed"))
     assert said.endswith("ZeroDivisionError: of rank 1") and "weighted_sum" in said
 
 
-def test_three_ranks_resume_with_the_same_bits(where: dict[str, Any], tmp_path: Path) -> None:
+def test_three_ranks_resume_with_the_same_bits(files: TrainFiles, tmp_path: Path) -> None:
     """A sum of three depends on its order, which must not change with the buckets of gradients."""
-    whole, killed = (prepared(tmp_path / name, where, batch_size=6) for name in ("whole", "killed"))
+    whole, killed = (prepared(tmp_path / name, files, batch_size=6) for name in ("whole", "killed"))
     assert local_ranks.run(3, local_ranks.work, whole) == [0, 0, 0]
     event = {"rank": 0, "step": 5, "signal": signal.SIGTERM}
     assert local_ranks.run(3, local_ranks.work, killed, event) == [TERMINATED] * 3
@@ -301,8 +303,8 @@ def test_three_ranks_resume_with_the_same_bits(where: dict[str, Any], tmp_path: 
     assert same(whole, killed)
 
 
-def test_another_number_of_ranks_goes_on(undisturbed: Path, where: dict[str, Any], tmp_path: Path) -> None:
-    folder = prepared(tmp_path, where)
+def test_another_number_of_ranks_goes_on(undisturbed: Path, files: TrainFiles, tmp_path: Path) -> None:
+    folder = prepared(tmp_path, files)
     event = {"rank": 0, "step": 5, "signal": signal.SIGTERM}
     local_ranks.run(2, local_ranks.work, folder, event)
     assert local_ranks.run(1, local_ranks.work, folder) == [0]

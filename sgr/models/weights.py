@@ -39,7 +39,7 @@ def find(backbone: str, source: Published | None, folder: Path | None) -> Path:
     return path
 
 
-def convert(settings: BackboneSettings, path: Path, out: Path) -> None:
+def convert(backbone: str, settings: BackboneSettings, path: Path, out: Path) -> None:
     """Write the weights of a file as safetensors under the names of `Backbone.body`.
 
     Tensors that the body has no use for (the classifier) are dropped; all it has must be there.
@@ -61,7 +61,5 @@ def convert(settings: BackboneSettings, path: Path, out: Path) -> None:
     # older files lack this counter, which starts at zero
     wrong = [key for key in wrong if not key.endswith("num_batches_tracked")]
     if wrong:
-        raise UserError(
-            f"{path}: {wrong[0]} is missing or has another shape than {settings.body.arguments} needs"
-        )
+        raise UserError(f"{path}: {wrong[0]} is missing or has another shape than {backbone} needs")
     write_bytes(out, save({key: tensors.get(key, body[key]).contiguous() for key in body}))

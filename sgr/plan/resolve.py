@@ -73,7 +73,7 @@ def training(params: Params, name: str) -> Training:
     assert found.batch_size and found.accumulate
     if found.batch_size % found.accumulate:
         raise UserError(
-            f"params.yaml: row {name}: batch_size = {found.batch_size} must be a multiple of "
+            f"params/rows.yaml: row {name}: batch_size = {found.batch_size} must be a multiple of "
             f"accumulate = {found.accumulate}"
         )
     return found
@@ -118,7 +118,7 @@ def _layered(kind: type[Section], *layers: Section, of: str) -> dict[str, Any]:
         merged |= {key: value for key, value in layer.model_dump(mode="json").items() if value is not None}
     missing = [key for key, value in merged.items() if value is None]
     if missing:
-        raise UserError(f"params.yaml: row {of}.{missing[0]} is set neither by the row nor by the profile")
+        raise UserError(f"params/rows.yaml: row {of}.{missing[0]} is set neither by the row nor by the profile")
     return merged
 
 
