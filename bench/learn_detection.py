@@ -24,7 +24,7 @@ from sgr.detection.transfer import collate, steps
 from sgr.generated.generate import generate
 from sgr.models.backbone import Backbone
 from sgr.models.recipes import RECIPES
-from sgr.training.loop import Learner, fit
+from sgr.training.loop import Learner, Place, Samples, fit
 from sgr.training.optimizer import build_optimizer
 from sgr.training.settings import LoopSettings, OptimizerSettings, Run
 
@@ -55,14 +55,13 @@ def average_precision_after(
         compile=False,
         log_every=10,
     )
+    learner = Learner(network, network.loss_weights, optimizer, schedule)
+    run = Run("detection", loader_workers=0, checkpoint_seconds=1e9)
     fit(
-        Learner(network, network.loss_weights, optimizer, schedule),
-        samples,
+        learner,
+        Samples(samples, partial(collate, fill=network.backbone.mean_colour)),
         settings,
-        0,
-        Run("detection", loader_workers=0, checkpoint_seconds=1e9),
-        folder,
-        partial(collate, fill=network.backbone.mean_colour),
+        Place(folder, 0, run),
     )
     network.eval()
     images = EvaluationImages(Annotations(root, split), min_size=size, max_size=4 * size)

@@ -292,7 +292,7 @@ def training() -> None:
     """
     from torch.optim.lr_scheduler import LambdaLR
 
-    from sgr.training.loop import Learner, fit
+    from sgr.training.loop import Learner, Place, Samples, fit
     from sgr.training.settings import LoopSettings, Run
 
     network, batch = small_network()
@@ -313,7 +313,7 @@ def training() -> None:
 
     def ours() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            fit(learner, samples, settings, 0, run, Path(folder))
+            fit(learner, Samples(samples), settings, Place(Path(folder), 0, run))
 
     batches = [batch] * ITERATIONS
     seconds = median_times({"sgr": ours, "plain": lambda: plain_steps(network, optimizer, batches)})
