@@ -24,7 +24,7 @@ from sgr.detection.transfer import collate, steps
 from sgr.generated.generate import generate
 from sgr.models.backbone import Backbone
 from sgr.models.recipes import RECIPES
-from sgr.training.loop import Learner, fit
+from sgr.training.loop import Learner, Place, Samples, fit
 from sgr.training.optimizer import build_optimizer
 from sgr.training.settings import LoopSettings, OptimizerSettings, Run
 
@@ -37,15 +37,15 @@ def average_precision_after(
     annotations = Annotations(root, "train2017")
     seen = EvaluationImages(annotations, min_size=size, max_size=4 * size)
     network = with_statistics([seen[number]["image"] for number in range(min(8, len(seen)))])
-    settings = OptimizerSettings(
-        "adamw", learning_rate=0.002, head_multiplier=1.0, momentum=0.9, weight_decay=0.01
+    optimizer = build_optimizer(
+        network,
+        OptimizerSettings("adamw", learning_rate=0.002, head_multiplier=1.0, momentum=0.9, weight_decay=0.01),
     )
-    optimizer = build_optimizer(network, settings)
     schedule = steps(optimizer, [iterations * 3 // 4, iterations * 9 // 10], 10)
     samples = TrainingImages(
         annotations, length=4 * iterations, seed=0, min_sizes=[size], max_size=4 * size, flip=True
     )
-    loop = LoopSettings(
+    settings = LoopSettings(
         iterations=iterations,
         batch_size=4,
         accumulate=1,
@@ -57,7 +57,12 @@ def average_precision_after(
     )
     learner = Learner(network, network.loss_weights, optimizer, schedule)
     run = Run("detection", loader_workers=0, checkpoint_seconds=1e9)
-    fit(learner, samples, loop, 0, run, folder, partial(collate, fill=network.backbone.mean_colour))
+    fit(
+        learner,
+        Samples(samples, partial(collate, fill=network.backbone.mean_colour)),
+        settings,
+        Place(folder, 0, run),
+    )
     network.eval()
     images = EvaluationImages(Annotations(root, split), min_size=size, max_size=4 * size)
     found = [

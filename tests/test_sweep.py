@@ -12,8 +12,11 @@ import pytest
 
 from sgr.files import write_json
 from sgr.jobs.cluster import Cluster
-from sgr.jobs.store import Job, JobStore, complete
+from sgr.jobs.job import Job
+from sgr.jobs.store import JobStore, complete
+from sgr.kinds import EVALUATE
 from sgr.plan.entries import entries
+from sgr.plan.jobs import pairs
 from stages import evaluate, plan, sweep, train
 from tests.scratch import ROOT, checked, write_parameters
 
@@ -29,31 +32,34 @@ PAIRS = [(4, 2), (8, 2), (8, 8)]
 @pytest.mark.parametrize("own", [{}, {f"rows.{ROW}.sgr": {"beta": 0.5, "K": 6}}])
 def test_a_pair_is_the_row_with_these_values(tmp_path: Path, own: dict[str, object]) -> None:
     found = entries(checked(tmp_path, {**GRID, **own}), ROOT)["sweep/camvid"]
-    assert [(pair["K"], pair["L"]) for pair in found["pairs"]] == PAIRS  # no L > K
-    for pair in found["pairs"]:
-        values = {"K": pair["K"], "L": pair["L"]}
+    assert list(pairs(found)) == PAIRS  # no L > K
+    for (K, L), (to_train, to_evaluate) in pairs(found).items():
+        values = {"K": K, "L": L}
         row = (
             {f"rows.{ROW}.sgr": {"beta": 0.5, **values}}
             if own
             else {f"sgr.{key}": value for key, value in values.items()}
         )
         experiment = entries(checked(tmp_path, {**GRID, **row}), ROOT)
-        assert pair["train"] == experiment[f"train/{ROW}"]
-        assert pair["evaluate"] == experiment[f"evaluate/{ROW}"]
+        for mine, other in (
+            (to_train, experiment[f"train/{ROW}"]),
+            (to_evaluate, experiment[f"evaluate/{ROW}"]),
+        ):
+            assert (mine.settings, mine.code, mine.seeds) == (other.settings, other.code, other.seeds)
+            assert (mine.row, mine.dataset, mine.weights, mine.generated) == (ROW, "camvid", None, True)
 
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with CamVid's manifest and components, where a job ends at once: mIoU is 10 K + L + the seed."""
-    for name in ("sgr", "requirements.txt"):
+    for name in ("sgr", "stages", "requirements.txt", "dvc.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
-    (tmp_path / "dvc.yaml").touch()
     write_json(tmp_path / "work/mini/data/camvid.json", {})
     (tmp_path / "work/mini/components").mkdir()
     (tmp_path / "work/mini/components/camvid.zip").write_bytes(b"components")
     (tmp_path / "results/mini").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("stages.common.data_folder", lambda plan, manifest: tmp_path)
+    monkeypatch.setattr("sgr.plan.inputs.data_folder", lambda profile, dataset, generated: tmp_path)
     monkeypatch.setattr("sgr.jobs.run.executors.run", run)
     return tmp_path
 
@@ -68,14 +74,15 @@ def run(jobs: Sequence[Job], cluster: Cluster) -> None:
         write_json(folder / "provenance.json", {"key": job.key})
         (folder / "model.safetensors").write_bytes(b"weights")
         (folder / "curve.csv").write_text("iteration,learning_rate,loss\n1,0.1,2\n")
-        if job.kind == "evaluate":
-            assert Path(job.where["model"]).read_bytes() == b"weights"
-            assert (store.root / job.spec["trained"] / "done.json").exists()
-            loss = Job.load(store.root / job.spec["trained"]).spec["plan"]["concept_loss"]
-            miou = 10 * job.spec["plan"]["network"]["unit"]["K"] + loss["L"] + job.spec["seed"]
+        (folder / "fingerprint.json").write_text("{}")
+        if job.kind is EVALUATE:
+            assert job.where.model.read_bytes() == b"weights"
+            trained = store.root / job.inputs["trained"]
+            assert (trained / "done.json").exists()
+            loss = Job.load(trained).settings["concept_loss"]["arguments"]
+            miou = 10 * job.settings.seen.network.unit.arguments["K"] + loss["L"] + job.seed
             write_json(folder / "metrics.json", {"val": {"miou_ss": miou, "miou_ms": miou + 1}})
-        names = ["metrics.json"] if job.kind == "evaluate" else ["model.safetensors", "curve.csv"]
-        complete(folder, names)
+        complete(folder, job.kind.artefacts)
 
 
 def finished(repository: Path) -> set[str]:
@@ -122,5 +129,6 @@ def test_the_sweep_writes_means_and_leaves_blanks(repository: Path) -> None:
 
 
 def test_the_stage_needs_no_torch() -> None:
-    code = "import sys, stages.sweep, sgr.report.sweep, stages.common; sys.exit('torch' in sys.modules)"
+    modules = "stages.sweep, sgr.report.sweep, sgr.plan.jobs, sgr.plan.stage_settings, sgr.jobs.run.executors"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -31,7 +31,7 @@ def main(rows: Sequence[str]) -> int:
     for row in rows:
         if row not in (*known, SWEEP):
             raise UserError(
-                f"params.yaml: there is no row {row!r}, the rows are {', '.join((*known, SWEEP))}"
+                f"params/rows.yaml: there is no row {row!r}, the rows are {', '.join((*known, SWEEP))}"
             )
     planned, store, refused = entries(params, Path.cwd()), settings().store, 0
     for row in rows or known:
@@ -56,7 +56,8 @@ def trainings(params: Params, planned: Entries, row: str) -> Iterator[Job]:
     from sgr.plan.jobs import of_entry, pairs, train
 
     if row == SWEEP:
-        for to_train, _ in pairs(planned[f"sweep/{params.sweep.dataset}"]).values():
+        dataset = params.rows[params.sweep.row].dataset
+        for to_train, _ in pairs(planned[f"sweep/{dataset}"]).values():
             yield from train(params.profile, to_train).values()
         return
     kind = "train" if row in params.rows else "transfer"

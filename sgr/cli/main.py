@@ -73,7 +73,9 @@ def jobs(
 
 
 @app.command()
-def cancel(row: Annotated[str, typer.Argument(metavar="ROW", help="As in params.yaml: camvid-fcn.")]) -> None:
+def cancel(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="As in params/rows.yaml: camvid-fcn.")],
+) -> None:
     """Cancel what is queued or runs of a row; run again, it resumes."""
     from sgr.cli.cancel import main
 
@@ -108,7 +110,7 @@ def adopt(
     rows: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="ROW", show_default=False, help="As in params.yaml, or `sweep`; none means all."
+            metavar="ROW", show_default=False, help="As in params/rows.yaml, or `sweep`; none means all."
         ),
     ] = None,
 ) -> None:

@@ -102,11 +102,11 @@ def _sgr(params: Params, row: Row, name: str) -> dict[str, Any]:
     settings = _layered(SGRSettings, *layers, of=f"{name}: sgr")
     if settings["L"] > settings["K"]:
         raise UserError(
-            f"params/rows.yaml: row {name}: sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}"
+            f"params.yaml: row {name}: sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}"
         )
     if settings["reasoning"] == "transformer" and settings["D"] % settings["heads"]:
         raise UserError(
-            f"params/rows.yaml: row {name}: sgr.heads = {settings['heads']} must divide sgr.D = {settings['D']}"
+            f"params.yaml: row {name}: sgr.heads = {settings['heads']} must divide sgr.D = {settings['D']}"
         )
     return settings
 
@@ -118,7 +118,9 @@ def _layered(kind: type[Section], *layers: Section, of: str) -> dict[str, Any]:
         merged |= {key: value for key, value in layer.model_dump(mode="json").items() if value is not None}
     missing = [key for key, value in merged.items() if value is None]
     if missing:
-        raise UserError(f"params/rows.yaml: row {of}.{missing[0]} is set neither by the row nor by the profile")
+        raise UserError(
+            f"params/rows.yaml: row {of}.{missing[0]} is set neither by the row nor by the profile"
+        )
     return merged
 
 

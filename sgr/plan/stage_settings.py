@@ -60,7 +60,7 @@ class WeightsSettings:
 
 @dataclass(frozen=True)
 class TableSettings:
-    """A table, the rows of params.yaml that stand in it, and the splits of their datasets."""
+    """A table, the rows of params/rows.yaml that stand in it, and the splits of their datasets."""
 
     table: str
     rows: Mapping[str, Network]

@@ -54,7 +54,7 @@ def build(table: Table, folder: Path, rows: Rows) -> Built:
 
     parts = [(section, lines_of(table, section, folder, rows)) for section in table.sections]
     if not all(lines for _, lines in parts):
-        raise UserError(f"{table.title}: no row of params.yaml stands in this table")
+        raise UserError(f"{table.title}: no row of params/rows.yaml stands in this table")
     frames = [pd.DataFrame([_cells(table, section, line) for line in lines]) for section, lines in parts]
     for frame in frames:
         frame["parameters"] = frame["parameters"].astype("Int64")

@@ -108,13 +108,13 @@ class Network:
 
 
 def networks(params: Params) -> list[tuple[str, Network]]:
-    """The rows of params.yaml with their names, those of Table 3 last."""
+    """The rows of params/rows.yaml with their names, those of Table 3 last."""
     rows = [(name, network(row)) for name, row in params.rows.items()]
     return rows + [(name, _detector(params, transfer)) for name, transfer in params.transfer.items()]
 
 
 def network(row: Row) -> Network:
-    """What a row of params.yaml trains."""
+    """What a row of params/rows.yaml trains."""
     settings = {"none": None, "glore": row.glore, "sgr": row.sgr}[row.unit]
     own = settings.model_dump(exclude_none=True) if settings else {}
     training = _settings(row.training.model_dump(exclude_none=True))

@@ -43,7 +43,7 @@ class Section:
     """Lines of a table under one heading.
 
     Attributes:
-        stands: which networks, of the paper's lines and of the rows of params.yaml, stand here.
+        stands: which networks, of the paper's lines and of the rows of params/rows.yaml, stand here.
         measures: of each line; a row counts as trained when the first one's result file is there.
         heading, text: in Markdown; both empty in a table of one section.
         columns: first cells of its lines in the CSV file; they choose the lines of the paper's CSV file too.
