@@ -110,6 +110,8 @@ def test_what_is_made_from_an_adopted_result_stays(inline: Machine) -> None:
     write_json(folder / "adopted.json", {"origin": "0" * 32})
     assert store.identity(job) == job.key  # nothing has finished yet
     work(folder)
+    assert store.identity(job) == job.key  # the adoption was killed before its end
+    write_json(folder / "adopted.json", {"origin": "0" * 32})
     assert store.identity(job) == "0" * 32
     (folder / "done.json").unlink()
     run([job], inline)

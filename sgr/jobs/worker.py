@@ -44,7 +44,8 @@ def work(
         if is_finished(folder):
             return
         job = Job.load(folder)
-        (folder / "failed.json").unlink(missing_ok=True)
+        for name in ("failed.json", "adopted.json"):  # adopted.json: of an adoption that was killed
+            (folder / name).unlink(missing_ok=True)
         started, clock = now(), time.monotonic()
         heading = f"{started} {socket.gethostname()} pid {os.getpid()}"
         try:
