@@ -9,7 +9,6 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,13 +17,16 @@ import sgr
 from sgr.data.coco import CATEGORY_IDS, Annotations, annotation_file
 from sgr.detection.average_precision import average_precision
 from sgr.detection.evaluate import detect
-from sgr.detection.network import STRIDE, MaskRCNN
+from sgr.detection.network import MaskRCNN
 from sgr.detection.samples import EvaluationImages, TrainingImages, padded
+from sgr.detection.settings import STRIDE
 from sgr.detection.transfer import collate, steps
 from sgr.generated.generate import generate
 from sgr.models.backbone import Backbone
-from sgr.training.learn import learn
+from sgr.models.recipes import RECIPES
+from sgr.training.loop import Learner, Place, Samples, fit
 from sgr.training.optimizer import build_optimizer
+from sgr.training.settings import LoopSettings, OptimizerSettings, Run
 
 
 def average_precision_after(
@@ -37,29 +39,29 @@ def average_precision_after(
     network = with_statistics([seen[number]["image"] for number in range(min(8, len(seen)))])
     optimizer = build_optimizer(
         network,
-        optimizer="adamw",
-        learning_rate=0.002,
-        head_multiplier=1.0,
-        momentum=0.9,
-        weight_decay=0.01,
+        OptimizerSettings("adamw", learning_rate=0.002, head_multiplier=1.0, momentum=0.9, weight_decay=0.01),
     )
+    schedule = steps(optimizer, [iterations * 3 // 4, iterations * 9 // 10], 10)
     samples = TrainingImages(
         annotations, length=4 * iterations, seed=0, min_sizes=[size], max_size=4 * size, flip=True
     )
-    settings: dict[str, Any] = {"iterations": iterations, "batch_size": 4, "accumulate": 1, "log_every": 10}
-    settings |= {"gradient_clip": 10.0, "precision": "fp32", "channels_last": False, "compile": False}
-    learn(
-        network,
-        network.loss_weights,
-        optimizer,
-        steps(optimizer, [iterations * 3 // 4, iterations * 9 // 10], 10),
-        samples,
+    settings = LoopSettings(
+        iterations=iterations,
+        batch_size=4,
+        accumulate=1,
+        gradient_clip=10.0,
+        precision="fp32",
+        channels_last=False,
+        compile=False,
+        log_every=10,
+    )
+    learner = Learner(network, network.loss_weights, optimizer, schedule)
+    run = Run("detection", loader_workers=0, checkpoint_seconds=1e9)
+    fit(
+        learner,
+        Samples(samples, partial(collate, fill=network.backbone.mean_colour)),
         settings,
-        0,
-        {"loader_workers": 0, "checkpoint_seconds": 1e9},
-        folder,
-        "detection",
-        partial(collate, fill=network.backbone.mean_colour),
+        Place(folder, 0, run),
     )
     network.eval()
     images = EvaluationImages(Annotations(root, split), min_size=size, max_size=4 * size)
@@ -71,7 +73,7 @@ def average_precision_after(
 
 def with_statistics(images: list[torch.Tensor]) -> MaskRCNN:
     """A tiny network with SGR and random weights, whose batch norm is frozen with the statistics of these images."""
-    backbone = Backbone("tiny_resnet", STRIDE)
+    backbone = Backbone(RECIPES["tiny_resnet"].settings(STRIDE))
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
@@ -79,7 +81,9 @@ def with_statistics(images: list[torch.Tensor]) -> MaskRCNN:
     with torch.no_grad():
         backbone.train()(padded(images, STRIDE, backbone.mean_colour))
     unit = sgr.SGR(backbone.channels[-1], K=16, D=32, heads=2)
-    return MaskRCNN(backbone, unit, classes=len(CATEGORY_IDS), anchors=[16, 32, 64, 128], proposals=64, boxes=32)
+    return MaskRCNN(
+        backbone, unit, classes=len(CATEGORY_IDS), anchors=(16, 32, 64, 128), proposals=64, boxes=32
+    )
 
 
 if __name__ == "__main__":

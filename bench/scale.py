@@ -74,24 +74,27 @@ def evaluation(folder: Path) -> None:
     """The evaluation job with a network that costs nothing: loader, confusion matrices and metrics."""
     import torch
 
+    from sgr.datasets import describe
     from sgr.evaluation import evaluate
+    from sgr.evaluation.settings import EvaluateSettings, EvaluationFiles, Inference, Seen
+    from sgr.models.recipes import RECIPES
+    from sgr.models.settings import NetworkSettings, Part
 
     def predicted(_: object, __: object, size: tuple[int, int], **___: object) -> tuple[torch.Tensor, ...]:
         return torch.zeros(1, *size, dtype=torch.int64), torch.ones(1, *size, dtype=torch.int64)
 
-    plan = {"row": "scale", "dataset": LABELLED, "splits": ["train"], "threads": 1, "resize": 1.0}
-    where = {
-        "data": str(folder / LABELLED),
-        "manifest": str(folder / f"{LABELLED}.json"),
-        "model": "none",
-        "loader_workers": os.cpu_count(),
-    }
+    classes = describe(LABELLED).classes
+    head = Part("sgr.models.heads.fcn:head", {"width": 16})
+    network = NetworkSettings(RECIPES["tiny_resnet"].settings(8), head, None, len(classes))  # not built
+    seen = Seen(LABELLED, network, resize=1.0, channels_last=False, threads=1)
+    settings = EvaluateSettings(seen, classes, ("train",), Inference((1.0,), flip=False))
+    manifest, model = folder / f"{LABELLED}.json", folder / "none"
+    files = EvaluationFiles(folder / LABELLED, manifest, model, os.cpu_count() or 1, "scale")
     with (
         mock.patch.object(evaluate, "trained_network", lambda *_: torch.nn.Identity()),
         mock.patch.object(evaluate, "single_and_multi_scale", predicted),
     ):
-        spec = {"plan": plan | {"inference": {"scales": [1.0], "flip": False}}, "seed": 0}
-        evaluate.evaluate(spec, where, folder)
+        evaluate.evaluate(settings, files, 0, folder)
 
 
 def annotations(folder: Path) -> None:
@@ -124,6 +127,8 @@ class Step(NamedTuple):
     against: str | None = None
     imports: tuple[str, ...] = (
         "sgr.data.component_extraction",
+        "sgr.data.parallel",
+        "sgr.download.manifest",
         "sgr.data.coco",
         "sgr.data.cocostuff10k",
         "scipy.io",

@@ -13,8 +13,10 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ import torch
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from sgr.connected import connected_components
 from sgr.glore import GloRe
@@ -32,6 +35,7 @@ from sgr.unit import SGR, Extent, SGROutput
 THREADS = int(os.environ.get("OMP_NUM_THREADS", "2"))
 C, K, D, SIDE = 2048, 512, 512, 64  # the last map of a ResNet-101 of stride 8 at a crop of 512
 ROUNDS = 7
+ITERATIONS = 8  # of a training
 
 
 class LiteralSGR(SGR):
@@ -166,18 +170,18 @@ def _compare(section: str, kinds: list[str]) -> None:
 
 def small_network() -> tuple[Any, dict[str, Tensor]]:
     """The network of the profile `small`, and a batch of blobs for it."""
-    from sgr.models import build
+    from sgr.models.network import build
+    from sgr.models.recipes import RECIPES
+    from sgr.models.settings import NetworkSettings, Part
 
     torch.manual_seed(0)
-    network = build(
-        family="fcn",
-        backbone="efficientnet_lite0",
-        stride=16,
-        head={"width": 128},
-        unit={"kind": "sgr", "K": 64, "D": 128},
+    settings = NetworkSettings(
+        backbone=RECIPES["efficientnet_lite0"].settings(16),
+        head=Part("sgr.models.heads.fcn:head", {"width": 128}),
+        unit=Part("sgr.unit:SGR", {"K": 64, "D": 128}),
         classes=11,
-        concept_loss={"L": 32},
     )
+    network = build(settings, Part("sgr.losses:ConceptLoss", {"L": 32}))
     labels = np.stack([blobs((160, 208), 11, seed) for seed in range(8)])
     label = torch.from_numpy(labels)
     image = torch.randint(0, 256, (8, 3, 160, 208), dtype=torch.uint8)
@@ -252,8 +256,6 @@ def by_scipy(labels: np.ndarray[Any, Any], min_share: float = 0.05) -> int:
 def label_maps(count: int = 12) -> tuple[list[np.ndarray[Any, Any]], str]:
     """CamVid's validation labels if SGR_DATA holds them, else blobs of their size and number of classes."""
     if "SGR_DATA" in os.environ:
-        from pathlib import Path
-
         from sgr.data import camvid
 
         samples = camvid.index(Path(os.environ["SGR_DATA"], "camvid"), "val")[:count]
@@ -270,68 +272,81 @@ def blobs(size: tuple[int, int], classes: int, seed: int) -> np.ndarray[Any, np.
     return labels
 
 
+class Repeated(Dataset[dict[str, Tensor]]):
+    """The samples of a batch in turns, `length` altogether."""
+
+    def __init__(self, fields: dict[str, list[Tensor]], length: int) -> None:
+        self.fields, self.length = fields, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, position: int) -> dict[str, Tensor]:
+        return {name: values[position % len(values)] for name, values in self.fields.items()}
+
+
 def training() -> None:
-    """Images per second of the project's loop against a plain one: same network, same batches."""
+    """Images per second of the project's loop against a plain one: same network, same batches.
+
+    Of whole trainings, of which ours writes a fingerprint of the first iterations and the weights at the end.
+    """
     from torch.optim.lr_scheduler import LambdaLR
 
-    from sgr.training.loop import fit
+    from sgr.training.loop import Learner, Place, Samples, fit
+    from sgr.training.settings import LoopSettings, Run
 
     network, batch = small_network()
     optimizer = torch.optim.SGD(network.parameters(), 1e-3, 0.9)
-    batches = [batch] * 4
+    learner = Learner(network, WEIGHTS, optimizer, LambdaLR(optimizer, lambda _: 1.0))
+    settings = LoopSettings(
+        iterations=ITERATIONS,
+        batch_size=8,
+        accumulate=1,
+        gradient_clip=0.0,
+        precision="fp32",
+        channels_last=False,
+        compile=False,
+        log_every=ITERATIONS,
+    )
+    samples = Repeated({name: list(tensor) for name, tensor in batch.items()}, 8 * ITERATIONS)
+    run = Run("bench", loader_workers=0, checkpoint_seconds=1e9)
 
     def ours() -> None:
-        fit(
-            network,
-            batches,
-            optimizer,
-            LambdaLR(optimizer, lambda _: 1.0),
-            weights=WEIGHTS,
-            start=0,
-            iterations=len(batches),
-            accumulate=1,
-            gradient_clip=0.0,
-            precision="fp32",
-            channels_last=False,
-            compiled=False,
-            device=torch.device("cpu"),
-            log_every=len(batches),
-            log=lambda row: None,
-            checkpoint=lambda done: None,
-            checkpoint_seconds=1e9,
-            title="bench",
-        )
+        with tempfile.TemporaryDirectory() as folder:
+            fit(learner, Samples(samples), settings, Place(Path(folder), 0, run))
 
+    batches = [batch] * ITERATIONS
     seconds = median_times({"sgr": ours, "plain": lambda: plain_steps(network, optimizer, batches)})
     for name, total in seconds.items():
         print(
-            f"training     {name:8} {8 * len(batches) / total:6.2f} images/s"
+            f"training     {name:8} {8 * ITERATIONS / total:6.2f} images/s"
             f"   sgr is {seconds[name] / seconds['sgr']:.2f} of its speed"
         )
 
 
 def startup() -> None:
     """Seconds from the start of a stage's process until all that it imports is there."""
-    from pathlib import Path
-
-    from sgr.plan.entries import ROOTS, network_modules, resolve_network
+    from sgr.kinds import KINDS
+    from sgr.plan.entries import ROOTS, entries, parts
     from sgr.plan.params import load
 
-    params = load(Path("params.yaml"))
-    launching = ["stages.common", "sgr.jobs.run.executors", "sgr.jobs.cluster"]
+    root = Path(__file__).parents[1]
+    found = entries(load(root / "params.yaml"), root)
+    common = ["stages.common", "sgr.plan.entry", "pydantic", "sgr.plan.stage_settings"]
+    launching = [*common, "sgr.plan.jobs", "sgr.jobs.run.executors", "sgr.jobs.call"]
     modules = {
-        "plan": ["sgr.plan.params", "sgr.plan.entries"],
-        "download": [*launching, *ROOTS["download"], "sgr.generated.generate"],
-        "components": [*launching, *ROOTS["components"]],
-        "table": ["stages.common", "sgr.report.tables"],
-        "figures": ["stages.common", "sgr.report.curves", "sgr.report.tokens"],
+        "plan": ["stages.common", "sgr.plan.params", "sgr.plan.entries", "sgr.plan.pipeline"],
+        "download": [*common, *ROOTS["download"], "sgr.generated.generate", "sgr.plan.inputs"],
+        "components": [*common, *ROOTS["components"], "sgr.plan.inputs"],
+        "table": [*common, *ROOTS["table"]],
+        "figures": [*common, *ROOTS["figures"]],
     }
     rows = ("fcn-sgr", "upernet-sgr", "maskformer-sgr", "mask2former-sgr", "segformer-protoseg")
     for row in rows:
-        needed = network_modules(resolve_network(params, f"cocostuff10k-{row}"))
         for stage in ("train", "evaluate"):
-            losses = ["sgr.losses"] if stage == "train" and row.endswith("-sgr") else []
-            modules[f"{stage} {row}"] = [*launching, *ROOTS[stage], *needed, *losses]
+            settings = found[f"{stage}/cocostuff10k-{row}"].settings
+            made = [part.made_by.partition(":")[0] for part in parts(settings)]
+            modules[f"{stage} {row}"] = [*launching, KINDS[stage].module, *made]
     seconds = median_times({name: lambda names=names: imported(names) for name, names in modules.items()}, 5)
     for name, value in seconds.items():
         print(f"startup      {name:26} {value:5.2f} s")

@@ -16,7 +16,7 @@ from torch.utils.data import Dataset
 
 from sgr.models.heads.pixels import OfLastMap, PixelHead
 from sgr.models.network import Network, build
-from sgr.training.loop import Learner, fit
+from sgr.training.loop import Learner, Place, Samples, fit
 from sgr.training.optimizer import polynomial
 from sgr.training.settings import LoopSettings, Run
 from tests import tiny_row
@@ -117,7 +117,12 @@ def fit_few(
     learner = Learner(network, dict.fromkeys(named, 1.0), optimizer, schedule)
     run = Run("test", loader_workers=0, checkpoint_seconds=checkpoint_seconds)
     with tempfile.TemporaryDirectory() as folder:
-        fit(learner, Repeated(batch, iterations), replace(plain, **changes), 0, run, Path(folder))
+        fit(
+            learner,
+            Samples(Repeated(batch, iterations)),
+            replace(plain, **changes),
+            Place(Path(folder), 0, run),
+        )
         return curve(Path(folder))
 
 

@@ -16,7 +16,7 @@ from sgr.datasets import describe
 from sgr.evaluation.miou import confusion, summary
 from sgr.generated.generate import draw
 from sgr.models.network import Network
-from sgr.training.loop import Learner, fit
+from sgr.training.loop import Learner, Place, Samples, fit
 from sgr.training.optimizer import build_optimizer, polynomial
 from sgr.training.settings import LoopSettings, OptimizerSettings, Run
 
@@ -79,7 +79,7 @@ def by_heart(
         log_every=iterations,
     )
     run = Run("by heart", loader_workers=0, checkpoint_seconds=checkpoint_seconds, stop_after=stop_after)
-    fit(learner, FourImages(iterations), settings, 0, run, folder)
+    fit(learner, Samples(FourImages(iterations)), settings, Place(folder, 0, run))
 
 
 def miou(network: Network) -> float:

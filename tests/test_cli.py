@@ -111,7 +111,10 @@ def test_what_a_target_needs_is_counted_and_ordered(copy: Path, monkeypatch: pyt
             "train@camvid-fcm",
             "there is no stage, row or dataset 'train@camvid-fcm': did you mean train@camvid-fcn",
         ),
-        ("zzz", "there is no stage, row or dataset 'zzz': name one such as table1 or a row of params/rows.yaml"),
+        (
+            "zzz",
+            "there is no stage, row or dataset 'zzz': name one such as table1 or a row of params/rows.yaml",
+        ),
         ("work/nothing.json", "Stage 'work/nothing.json' not found inside 'dvc.yaml' file"),
     ],
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import signal
-from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,39 +19,36 @@ from torchvision.models.detection.anchor_utils import AnchorGenerator
 from torchvision.ops import MultiScaleRoIAlign
 
 from bench.learn_detection import average_precision_after
-from sgr.data.coco import CLASSES, Annotations
+from sgr.data.coco import CATEGORY_IDS, Annotations
 from sgr.detection import network as c4
 from sgr.detection.samples import EvaluationImages, TrainingImages, nearest, scaled, target
+from sgr.detection.settings import STRIDE, DetectorSettings, TransferFiles
 from sgr.detection.transfer import collate, steps, transfer
-from sgr.models import build as build_segmentation
+from sgr.kinds import TRANSFER
+from sgr.models.network import build as build_segmentation
+from sgr.models.recipes import RECIPES
+from sgr.models.settings import Part
 from tests import tiny_row, tiny_transfer
+
+pytestmark = pytest.mark.usefixtures("on_the_cpu")
 
 SIZES = [(64, 96), (60, 70)]
 IDENTITIES = {
-    "sgr": {"kind": "sgr", "K": 8, "D": 16, "heads": 2},
-    "glore": {"kind": "glore", "K": 8, "D": 16},
+    "sgr": Part("sgr.unit:SGR", {"K": 8, "D": 16, "heads": 2}),
+    "glore": Part("sgr.glore:GloRe", {"K": 8, "D": 16}),
 }
 
 
-@pytest.fixture(autouse=True)
-def on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Where the same bits are promised; and the threads and determinism that jobs set are put back."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    yield
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(deterministic)
-
-
 @pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> TransferFiles:
     return tiny_transfer.make(tmp_path_factory.mktemp("coco"))
 
 
-def small(unit: dict[str, Any] | None = None, backbone: str = "tiny_resnet") -> c4.MaskRCNN:
+def small(unit: Part | None = None, backbone: str = "tiny_resnet") -> c4.MaskRCNN:
     """Three classes; seeded, and with batch norms that do something."""
     torch.manual_seed(0)
-    made = c4.build(backbone=backbone, unit=unit, classes=3, anchors=[16, 32], proposals=16, boxes=16)
+    trunk = RECIPES[backbone].settings(STRIDE)
+    made = c4.build(DetectorSettings(trunk, unit, classes=3, anchors=(16, 32), proposals=16, boxes=16))
     generator = torch.Generator().manual_seed(1)
     for name, buffer in made.backbone.body.named_buffers():
         if name.endswith(("weight", "running_var")):
@@ -146,7 +144,7 @@ def test_the_plain_network_is_torchvisions() -> None:
 
 
 @pytest.mark.parametrize("kind", IDENTITIES)
-def test_a_component_that_is_the_identity_changes_no_bit(kind: str) -> None:
+def test_a_unit_that_is_the_identity_changes_no_bit(kind: str) -> None:
     """Losses, gradients of what both networks have, and detections."""
     plain, inserted = small(), small(IDENTITIES[kind])
     one, other = losses(plain), losses(inserted)
@@ -162,7 +160,7 @@ def test_a_component_that_is_the_identity_changes_no_bit(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", IDENTITIES)
-def test_the_component_learns_and_is_heard(kind: str) -> None:
+def test_the_unit_learns_and_is_heard(kind: str) -> None:
     """The gradient reaches it, and what it adds is in boxes and masks."""
     network = small(IDENTITIES[kind])
     torch.stack([*losses(network).values()]).sum().backward()
@@ -179,7 +177,7 @@ def test_the_component_learns_and_is_heard(kind: str) -> None:
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
 
-def test_what_the_component_adds_is_cut_at_the_box() -> None:
+def test_what_the_unit_adds_is_cut_at_the_box() -> None:
     """A map that is x of each cell's centre, in pixels: a region holds the x of its own cells' centres."""
     network = small(IDENTITIES["sgr"])
     maps = network(example()[0][:1])
@@ -219,8 +217,7 @@ def test_the_stages_are_the_whole_backbone(backbone: str) -> None:
 
 def segmentation(row: str, path: Path) -> dict[str, Tensor]:
     """The network of a segmentation row, all its tensors random, as its training job leaves them."""
-    plan = tiny_row.entry("train", row)
-    network = build_segmentation(**plan["network"], classes=5)
+    network = build_segmentation(replace(tiny_row.training(row).network, classes=5))
     generator = torch.Generator().manual_seed(5)
     state = {
         name: value if value.dtype == torch.int64 else torch.rand(value.shape, generator=generator)
@@ -231,7 +228,7 @@ def segmentation(row: str, path: Path) -> dict[str, Tensor]:
 
 
 def test_the_starts_differ_in_what_they_start_from_alone(
-    where: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    files: TransferFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the job of each row begins to train: backbone and unit are the start's, tensor by tensor.
 
@@ -239,21 +236,21 @@ def test_the_starts_differ_in_what_they_start_from_alone(
     """
     begun: list[dict[str, Tensor]] = []
     monkeypatch.setattr(
-        "sgr.detection.transfer.learn", lambda network, *_: begun.append(network.state_dict())
+        "sgr.detection.transfer.fit", lambda learner, *_: begun.append(learner.network.state_dict())
     )
     after: dict[str, dict[str, Tensor]] = {}
     for row in tiny_transfer.ROWS:
-        spec = tiny_transfer.spec(row)
-        start, trained = spec["plan"]["start"].split("/")
+        settings = tiny_transfer.transfer(row)
+        trained = tiny_row.entries()[f"transfer/{row}"].start
         path = tmp_path / f"{row}.safetensors"
-        if start == "train":
+        if trained:
             given = segmentation(trained, path)
-            transfer(spec, where | {"model": str(path)}, tmp_path / row)
+            transfer(settings, replace(files, model=path), 0, tmp_path / row)
         else:
             given = segmentation("cocostuff10k-fcn-sgr", tmp_path / "x.safetensors")
             given = {k: v for k, v in given.items() if k.startswith("backbone.")}
             save_file({k.removeprefix("backbone.body."): v for k, v in given.items()}, path)
-            transfer(spec, where | {"weights": str(path)}, tmp_path / row)
+            transfer(settings, replace(files, weights=path), 0, tmp_path / row)
         after[row] = begun[-1]
         expected = {
             name: value
@@ -263,8 +260,8 @@ def test_the_starts_differ_in_what_they_start_from_alone(
         own = {n: v for n, v in after[row].items() if n.startswith(("backbone.", "unit."))}
         assert own.keys() == expected.keys()
         assert all(torch.equal(own[name], expected[name]) for name in expected)
-        has_component = any(name.startswith("unit.") for name in own)
-        assert has_component == (spec["plan"]["network"]["unit"] is not None)
+        has_unit = any(name.startswith("unit.") for name in own)
+        assert has_unit == (settings.network.unit is not None)
     first, *others = (
         {n: v for n, v in state.items() if not n.startswith(("backbone.", "unit."))}
         for state in after.values()
@@ -275,7 +272,7 @@ def test_the_starts_differ_in_what_they_start_from_alone(
 
 
 @pytest.mark.parametrize("there, here", [("sgr", None), (None, "sgr")])
-def test_a_component_is_neither_lost_nor_made_up(there: str | None, here: str | None) -> None:
+def test_a_unit_is_neither_lost_nor_made_up(there: str | None, here: str | None) -> None:
     one, other = (small(IDENTITIES[kind] if kind else None) for kind in (there, here))
     state = {k: v for k, v in one.state_dict().items() if k.startswith(("backbone.", "unit."))}
     with pytest.raises(ValueError, match="unit"):
@@ -286,21 +283,19 @@ def test_a_component_is_neither_lost_nor_made_up(there: str | None, here: str | 
 
 
 def same(first: Path, second: Path) -> bool:
-    names = ("model.safetensors", "curve.csv")
-    return all((first / name).read_bytes() == (second / name).read_bytes() for name in names)
+    return all((first / name).read_bytes() == (second / name).read_bytes() for name in TRANSFER.artefacts)
 
 
-def test_killed_and_resumed_ends_with_the_same_bits(where: dict[str, Any], tmp_path: Path) -> None:
+def test_killed_and_resumed_ends_with_the_same_bits(files: TransferFiles, tmp_path: Path) -> None:
     """Sizes, flips and the sampling of boxes are random; other numbers of loader workers change nothing."""
-    spec = tiny_transfer.spec("coco-sgr")
-    train = tiny_row.train_in_process
-    assert train(spec, where, tmp_path / "whole", kind="transfer") == 0
-    killed = tmp_path / "killed"
-    assert train(spec, where, killed, kind="transfer", die_at_step=4) == -signal.SIGKILL
+    settings, killed = tiny_transfer.transfer("coco-sgr"), tmp_path / "killed"
+    train = partial(tiny_row.train_in_process, settings, kind="transfer")
+    assert train(files, tmp_path / "whole") == 0
+    assert train(files, killed, die_at_step=4) == -signal.SIGKILL
     assert (killed / "checkpoint.pt").exists() and not (killed / "model.safetensors").exists()
-    more = where | {"loader_workers": 1}
-    assert train(spec, more, killed, kind="transfer", die_while_saving=1) == -signal.SIGKILL
-    assert train(spec, where, killed, kind="transfer") == 0
+    more = replace(files, run=replace(files.run, loader_workers=1))
+    assert train(more, killed, die_while_saving=1) == -signal.SIGKILL
+    assert train(files, killed) == 0
     assert same(tmp_path / "whole", killed)
     with open(killed / "curve.csv") as file:
         rows = list(csv.DictReader(file))
@@ -321,20 +316,20 @@ def test_steps_of_the_rate() -> None:
 # The samples
 
 
-def images(where: dict[str, Any], **changes: Any) -> TrainingImages:
+def images(files: TransferFiles, **changes: Any) -> TrainingImages:
     settings = {"length": 40, "seed": 0, "min_sizes": [40, 60], "max_size": 90, "flip": True} | changes
-    return TrainingImages(Annotations(where["data"], "train2017"), **settings)
+    return TrainingImages(Annotations(files.data, "train2017"), **settings)
 
 
-def test_samples_are_functions_of_seed_and_position(where: dict[str, Any]) -> None:
-    forward, backward = images(where), images(where)
+def test_samples_are_functions_of_seed_and_position(files: TransferFiles) -> None:
+    forward, backward = images(files), images(files)
     expected = [forward[position] for position in range(20)]
     for position in reversed(range(20)):
         again = backward[position]
         assert torch.equal(again["image"], expected[position]["image"])
         for name, value in expected[position]["target"].items():
             assert torch.equal(again["target"][name], value), name
-    other = images(where, seed=1)
+    other = images(files, seed=1)
     assert any(
         expected[p]["image"].shape != other[p]["image"].shape
         or not torch.equal(expected[p]["image"], other[p]["image"])
@@ -342,9 +337,9 @@ def test_samples_are_functions_of_seed_and_position(where: dict[str, Any]) -> No
     )
 
 
-def test_training_images_have_annotations_and_no_crowd(where: dict[str, Any]) -> None:
-    annotations = Annotations(where["data"], "train2017")
-    chosen = images(where)
+def test_training_images_have_annotations_and_no_crowd(files: TransferFiles) -> None:
+    annotations = Annotations(files.data, "train2017")
+    chosen = images(files)
     empty = [image.id for image in annotations.images if not annotations.instances(image.id)]
     crowds = [i for image in annotations.images for i in annotations.instances(image.id) if i.crowd]
     assert empty and crowds, "the generated images must hold both"
@@ -354,9 +349,9 @@ def test_training_images_have_annotations_and_no_crowd(where: dict[str, Any]) ->
     assert counted == things
 
 
-def test_targets_follow_the_image(where: dict[str, Any]) -> None:
+def test_targets_follow_the_image(files: TransferFiles) -> None:
     """Masks fill their boxes at any size, and a mirrored target is the mirror of the plain one."""
-    annotations = Annotations(where["data"], "train2017")
+    annotations = Annotations(files.data, "train2017")
     for image in annotations.images:
         things = [thing for thing in annotations.instances(image.id) if not thing.crowd]
         size = scaled((image.height, image.width), 2 * image.height, 10_000)
@@ -396,15 +391,15 @@ def test_images_of_several_sizes_are_padded_to_cells() -> None:
     assert [int(one["number"]) for one in batch["targets"]] == [0, 1]
 
 
-def test_evaluation_images_are_all_of_them(where: dict[str, Any]) -> None:
-    annotations = Annotations(where["data"], "val2017")
+def test_evaluation_images_are_all_of_them(files: TransferFiles) -> None:
+    annotations = Annotations(files.data, "val2017")
     chosen = EvaluationImages(annotations, min_size=56, max_size=96)
     assert [item["id"] for item in (chosen[n] for n in range(len(chosen)))] == [
         image.id for image in annotations.images
     ]
     assert min(chosen[0]["image"].shape[1:]) == 56
     assert chosen[0]["size"] == (annotations.images[0].height, annotations.images[0].width)
-    assert len(CLASSES) == 80 and np.prod(chosen[0]["size"]) > 0
+    assert len(CATEGORY_IDS) == 80 and np.prod(chosen[0]["size"]) > 0
 
 
 def test_learns_a_few_images_by_heart(tmp_path: Path) -> None:

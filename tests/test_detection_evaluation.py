@@ -16,11 +16,15 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from safetensors.torch import save_file
 
-from sgr.data.coco import CATEGORY_IDS, CLASSES, Annotations, annotation_file
+from sgr.data.coco import CATEGORY_IDS, Annotations, annotation_file
 from sgr.detection import evaluate as job
 from sgr.detection.average_precision import FIGURES, KINDS, average_precision
 from sgr.detection.network import Target, build
+from sgr.detection.settings import STRIDE, TransferFiles
 from sgr.errors import UserError
+from sgr.evaluation.settings import EvaluationFiles
+from sgr.models.backbone import Backbone
+from sgr.models.recipes import RECIPES
 from sgr.plan.params import load
 from sgr.report.labels import networks
 from sgr.report.tables import table3, write_table
@@ -29,18 +33,18 @@ from tests.scratch import ROOT, checked
 
 
 @pytest.fixture(scope="module")
-def where(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def files(tmp_path_factory: pytest.TempPathFactory) -> TransferFiles:
     """Twenty images, larger than the network is shown them, with small, medium and large instances."""
     return tiny_transfer.make(tmp_path_factory.mktemp("coco"), train=1, test=20, size=(112, 144))
 
 
-def guesses(where: dict[str, Any], seed: int) -> list[dict[str, Any]]:
+def guesses(files: TransferFiles, seed: int) -> list[dict[str, Any]]:
     """Most instances at a shifted place, some of a wrong class, some twice, and boxes where nothing is.
 
     Crowd regions are hit as well, images without annotations are, and one image in four has no guess at all.
     """
     rng = np.random.default_rng(seed)
-    annotations, found = Annotations(where["data"], "val2017"), []
+    annotations, found = Annotations(files.data, "val2017"), []
     for number, image in enumerate(annotations.images):
         if number % 4 == 0:
             continue
@@ -85,14 +89,14 @@ def by_pycocotools(truth: Path, detections: list[dict[str, Any]]) -> dict[str, f
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_average_precision_is_pycocotools(where: dict[str, Any], seed: int) -> None:
-    annotations = Annotations(where["data"], "val2017")
+def test_average_precision_is_pycocotools(files: TransferFiles, seed: int) -> None:
+    annotations = Annotations(files.data, "val2017")
     instances = [annotations.instances(image.id) for image in annotations.images]
     assert [] in instances and any(one.crowd for several in instances for one in several)
-    truth = annotation_file(Path(where["data"]), "val2017")
+    truth = annotation_file(files.data, "val2017")
     found, expected = (
-        average_precision(truth, guesses(where, seed)),
-        by_pycocotools(truth, guesses(where, seed)),
+        average_precision(truth, guesses(files, seed)),
+        by_pycocotools(truth, guesses(files, seed)),
     )
     assert found.keys() == expected.keys() and len(found) == 12
     for name, value in expected.items():
@@ -123,11 +127,9 @@ def test_a_size_that_is_not_there_has_no_figure() -> None:
 class Knowing:
     """Sees what is annotated, in pixels of the image it is given; its masks fill their boxes."""
 
-    def __init__(self, where: dict[str, Any]) -> None:
-        self.annotations = Annotations(where["data"], "val2017")
-        self.backbone = build(
-            backbone="tiny_resnet", unit=None, classes=80, anchors=[16], proposals=4, boxes=4
-        ).backbone
+    def __init__(self, files: TransferFiles) -> None:
+        self.annotations = Annotations(files.data, "val2017")
+        self.backbone = Backbone(RECIPES["tiny_resnet"].settings(STRIDE))
         self.sizes: list[tuple[int, int]] = []
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -151,9 +153,9 @@ class Knowing:
         ]
 
 
-def test_boxes_come_back_at_the_size_of_the_file(where: dict[str, Any]) -> None:
+def test_boxes_come_back_at_the_size_of_the_file(files: TransferFiles) -> None:
     """What is known exactly scores 100; every image is seen once, at the size that the row asks for."""
-    network, found = Knowing(where), []
+    network, found = Knowing(files), []
     images = job.EvaluationImages(network.annotations, min_size=80, max_size=110)
     for number in range(len(images)):
         found += job.detect(network, images[number], torch.device("cpu"))  # type: ignore[arg-type]
@@ -164,25 +166,26 @@ def test_boxes_come_back_at_the_size_of_the_file(where: dict[str, Any]) -> None:
         image = by_id[one["image_id"]]
         assert one["segmentation"]["size"] == [image.height, image.width]
         assert isinstance(one["segmentation"]["counts"], bytes)
-    figures = average_precision(annotation_file(Path(where["data"]), "val2017"), found)
+    figures = average_precision(annotation_file(files.data, "val2017"), found)
     assert figures["box_ap"] == pytest.approx(100)
     assert 1 < figures["mask_ap50"] < 100
 
 
 @pytest.mark.parametrize("confident", [True, False])
-def test_job_writes_metrics(where: dict[str, Any], tmp_path: Path, confident: bool) -> None:
+def test_job_writes_metrics(files: TransferFiles, tmp_path: Path, confident: bool) -> None:
     """Of a network that finds something nearly everywhere, and of one that finds nothing at all."""
-    plan = tiny_transfer.entry("detect", "coco-sgr")
+    settings = tiny_transfer.detection("coco-sgr")
+    assert settings.network.classes == 80
     torch.manual_seed(0)
-    network = build(**plan["network"], classes=len(CLASSES))
+    network = build(settings.network)
     bias = network.heads.box_predictor.cls_score.bias
     with torch.no_grad():
         bias[0 if not confident else 1] = 20.0
     save_file(network.state_dict(), tmp_path / "model.safetensors")
-    given = where | {"model": str(tmp_path / "model.safetensors"), "loader_workers": 1}
+    given = EvaluationFiles(files.data, files.manifest, tmp_path / "model.safetensors", 1, "a tiny row")
     for folder in ("once", "again"):
         (tmp_path / folder).mkdir()
-        assert job.evaluate({"plan": plan, "seed": 0}, given, tmp_path / folder) == ["metrics.json"]
+        job.evaluate(settings, given, 0, tmp_path / folder)
     metrics = json.loads((tmp_path / "once" / "metrics.json").read_text())
     assert metrics.keys() == {"val2017", "parameters"}
     assert metrics["val2017"].keys() == {f"{kind}_{figure}" for kind in KINDS for figure in FIGURES}
@@ -250,7 +253,10 @@ def test_table_3_has_the_papers_rows_beside_ours(tmp_path: Path) -> None:
         ({"profiles.mini.detection.training.milestones": [50, 40]}, ("milestones", "[50, 40]")),
         ({"profiles.mini.detection.training.milestones": [50, 9999]}, ("milestones", "below iterations")),
         ({"profiles.mini.detection.training.accumulate": 3}, ("batch_size = 4", "accumulate = 3")),
-        ({"profiles.mini.detection.anchor": [16]}, ("profiles.mini.detection", "anchor", "anchors")),
+        (
+            {"profiles.mini.detection.anchor": [16]},
+            ("params/profiles/mini.yaml: detection: ", "'anchor'", "anchors"),
+        ),
     ],
 )
 def test_mistakes(tmp_path: Path, changes: dict[str, Any], words: tuple[str, ...]) -> None:

@@ -120,5 +120,5 @@ def test_mistakes_are_named(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None
         dry_run.main([], tflops=0)
     with pytest.raises(UserError, match="--profile papre: the profiles are mini, paper, small"):
         dry_run.load_profile("papre")
-    with pytest.raises(UserError, match="has no train@gone, which DVC knows: run `sgr pipeline`"):
+    with pytest.raises(UserError, match="have no train@gone, which DVC knows: run `python -m sgr pipeline`"):
         dry_run.wanted_rows(entries(), [Stage("train", "mini", "gone")])

@@ -11,16 +11,21 @@ import pytest
 import torch
 from torch import nn
 
-from sgr.data import coco, manifest
-from sgr.data.files import write_image
+from sgr.data import coco
+from sgr.download import manifest
 from sgr.evaluation import instances
 from sgr.evaluation.semantics import image_regions
+from sgr.evaluation.settings import EvaluationFiles
 from sgr.files import read_json, write_json
-from sgr.plan.entries import entries as plan
+from sgr.generated.writing import write_image
 from sgr.plan.params import load
+from sgr.report import published
+from sgr.report.labels import networks
 from sgr.semantics import label_shares, mask_semantics, mask_shares, token_semantics
-from tests import reference
+from tests import reference, tiny_row
+from tests.scratch import ROOT
 
+ROW = "cocostuff10k-fcn-sgr"
 SIZE = 45, 61  # no multiple of the stride
 SQUARE = [4, 4, 30, 4, 30, 34, 4, 34]
 SQUARE_OVER_IT = [20, 10, 52, 10, 52, 40, 20, 40]
@@ -129,19 +134,14 @@ def test_job_equals_the_reference(
 ) -> None:
     write_json(tmp_path / "coco.json", manifest.make(dataset, "coco"))
     monkeypatch.setattr(instances, "trained_network", lambda *_: Regions())
-    plan = {"row": "a row", "dataset": "coco", "trained_on": "cocostuff10k", "split": "val2017"}
-    spec = {"plan": {**plan, "threads": 1, "resize": 1.0}, "seed": 0}
-    where = {
-        "data": str(dataset),
-        "manifest": str(tmp_path / "coco.json"),
-        "model": "",
-        "loader_workers": workers,
-    }
+    settings = tiny_row.entries()[f"instance_semantics/{ROW}"].settings
+    assert (settings.split, settings.seen.resize, settings.seen.threads) == ("val2017", 1.0, 1)
+    files = EvaluationFiles(dataset, tmp_path / "coco.json", tmp_path / "none", workers, "a row")
     (tmp_path / "job").mkdir()
-    assert instances.instance_semantics(spec, where, tmp_path / "job") == ["instance_semantics.json"]
+    instances.instance_semantics(settings, files, 0, tmp_path / "job")
     found = read_json(tmp_path / "job" / "instance_semantics.json")["val2017"]
 
-    annotations = coco.index(dataset, "val2017")
+    annotations = coco.Annotations(dataset, "val2017")
     values = []
     for image in annotations.images[:2]:  # the others hold a crowd region or nothing: no bins
         pixels = torch.from_numpy(np.asarray(instances.read_image(image.path)).copy()).permute(2, 0, 1)[None]
@@ -157,23 +157,17 @@ def test_job_equals_the_reference(
 
 
 def test_plan_has_the_rows_of_tables_2_and_4() -> None:
-    root = Path(__file__).parents[1]
-    entries = plan.entries(load(root / "params.yaml").model_copy(update={"profile": "mini"}), root)
-    from sgr.report import published
-    from sgr.report.labels import networks
-
+    entries = tiny_row.entries()
     of_table2 = [line.network for line in published.load("table2") if line.cells["level"] == "instance"]
     paper = [*of_table2, *(line.network for line in published.load("table4"))]
-    asked = {row for row, network in networks(load(root / "params.yaml")) if network in paper}
+    asked = {row for row, network in networks(load(ROOT / "params.yaml")) if network in paper}
     assert len(asked) == len(set(paper))
     planned = {
         key.split("/")[1]: entry for key, entry in entries.items() if key.startswith("instance_semantics/")
     }
     assert asked <= planned.keys()
     for row, entry in planned.items():
-        assert (entry["dataset"], entry["split"], entry["trained_on"]) == (
-            "coco",
-            "val2017",
-            "cocostuff10k",
-        ), row
-        assert "sgr/data/coco.py" in entry["code"] and "sgr/semantics.py" in entry["code"]
+        seen, trained = entry.settings.seen, entries[f"train/{row}"]
+        assert (entry.dataset, seen.dataset, entry.settings.split) == ("coco", "coco", "val2017"), row
+        assert (trained.dataset, seen.network) == ("cocostuff10k", trained.settings.network), row
+        assert {"sgr/data/coco.py", "sgr/semantics.py"} <= entry.code.sources.keys()

@@ -11,20 +11,37 @@ from sgr.errors import UserError
 if TYPE_CHECKING:
     from sgr.jobs.job import Job
     from sgr.jobs.store import JobStore
+    from sgr.plan.entries import Entries
     from sgr.plan.params import Params
 
 SWEEP = "sweep"
 
 
 def main(rows: Sequence[str]) -> int:
-    """Prove and adopt the trainings of these rows, of all rows without one; the exit status is 1 if one is refused."""
+    """Prove and adopt the trainings of these rows, of all rows without one; the exit status is 1 if one is refused.
+
+    They are planned here, from the code as it is now: `dvc repro plan` need not have run.
+    """
     from sgr.machine import settings
+    from sgr.plan.entries import entries
     from sgr.plan.params import load
 
     params = load(Path("params.yaml"))
-    store, refused = settings().store, 0
-    for row in rows or [*params.rows, *params.transfer]:
-        for job in trainings(params, row):
+    known = [*params.rows, *params.transfer]
+    for row in rows:
+        if row not in (*known, SWEEP):
+            raise UserError(
+                f"params/rows.yaml: there is no row {row!r}, the rows are {', '.join((*known, SWEEP))}"
+            )
+    planned, store, refused = entries(params, Path.cwd()), settings().store, 0
+    for row in rows or known:
+        try:
+            jobs = list(trainings(params, planned, row))
+        except UserError as error:  # an input is missing
+            print(f"{row}: not adopted: {error}", flush=True)
+            refused += 1
+            continue
+        for job in jobs:
             name = f"{job.row} seed {job.seed}"
             try:
                 print(f"{name}: {adopted(store, job)}", flush=True)
@@ -34,19 +51,17 @@ def main(rows: Sequence[str]) -> int:
     return int(refused > 0)
 
 
-def trainings(params: Params, row: str) -> Iterator[Job]:
-    """The training jobs of a row, of Table 3 too, or of all pairs of the sweep, as the plan is now."""
-    from sgr.plan.jobs import jobs_of, sweep
+def trainings(params: Params, planned: Entries, row: str) -> Iterator[Job]:
+    """The training jobs of a row, of Table 3 too, or of all pairs of the sweep."""
+    from sgr.plan.jobs import of_entry, pairs, train
 
     if row == SWEEP:
-        for jobs, _ in sweep(params.profile, params.rows[params.sweep.row].dataset).values():
-            yield from jobs.values()
+        dataset = params.rows[params.sweep.row].dataset
+        for to_train, _ in pairs(planned[f"sweep/{dataset}"]).values():
+            yield from train(params.profile, to_train).values()
         return
     kind = "train" if row in params.rows else "transfer"
-    if row not in params.rows and row not in params.transfer:
-        known = ", ".join((*params.rows, *params.transfer, SWEEP))
-        raise UserError(f"params/rows.yaml: there is no row {row!r}, the rows are {known}")
-    yield from jobs_of(kind, params.profile, row).values()
+    yield from of_entry(kind, params.profile, planned[f"{kind}/{row}"], {}).values()
 
 
 def adopted(store: JobStore, job: Job) -> str:
@@ -57,7 +72,10 @@ def adopted(store: JobStore, job: Job) -> str:
     """
     from sgr.jobs import adoption
     from sgr.jobs.job import Job as AnyJob
+    from sgr.jobs.snapshot import check_code
+    from sgr.project import PROJECT
 
+    check_code([job], PROJECT)  # what is proved is the code that is imported here
     if store.finished(job):
         return "nothing to adopt, it has finished with today's code"
     reasons = {}

@@ -99,9 +99,13 @@ def wanted_rows(found: Mapping[str, Entry[Any]], stages: Iterable[Stage]) -> dic
         if kind in KINDS and KINDS[kind].measures_time:
             continue
         if (entry := found.get(f"{kind}/{key}")) is None:
-            raise UserError(f"the parameters have no {kind}@{key}, which DVC knows: run `python -m sgr pipeline`")
+            raise UserError(
+                f"the parameters have no {kind}@{key}, which DVC knows: run `python -m sgr pipeline`"
+            )
         if kind == "sweep":
-            parts = [{"train": train, "evaluate": evaluate} for train, evaluate in pairs(entry).values()]
+            parts: list[Row] = [
+                {"train": train, "evaluate": evaluate} for train, evaluate in pairs(entry).values()
+            ]
             rows[f"sweep ({len(parts)} pairs)"] = parts
         else:
             rows.setdefault(key, [{}])[0][kind] = entry

@@ -110,7 +110,9 @@ def _named(repo: Repo, targets: Sequence[str]) -> list[DVCStage]:
                 name for name, (stage, *_) in by_name.items() if name not in (stage.addressing, stage.name)
             ]
             near = ", ".join(get_close_matches(target, short, n=3))
-            meant = f"did you mean {near}?" if near else "name one such as table1 or a row of params/rows.yaml"
+            meant = (
+                f"did you mean {near}?" if near else "name one such as table1 or a row of params/rows.yaml"
+            )
             raise UserError(f"there is no stage, row or dataset {target!r}: {meant}")
     return list(dict.fromkeys(found))
 

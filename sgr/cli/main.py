@@ -73,7 +73,9 @@ def jobs(
 
 
 @app.command()
-def cancel(row: Annotated[str, typer.Argument(metavar="ROW", help="As in params/rows.yaml: camvid-fcn.")]) -> None:
+def cancel(
+    row: Annotated[str, typer.Argument(metavar="ROW", help="As in params/rows.yaml: camvid-fcn.")],
+) -> None:
     """Cancel what is queued or runs of a row; run again, it resumes."""
     from sgr.cli.cancel import main
 

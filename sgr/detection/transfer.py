@@ -21,7 +21,7 @@ from sgr.detection.settings import STRIDE, TransferFiles, TransferSettings
 from sgr.device import memory_format, reproducible
 from sgr.files import read_json
 from sgr.training.batch_share import share
-from sgr.training.loop import Learner, fit
+from sgr.training.loop import Learner, Place, Samples, fit
 from sgr.training.optimizer import build_optimizer
 
 
@@ -49,9 +49,8 @@ def transfer(settings: TransferSettings, files: TransferFiles, seed: int, folder
         flip=settings.flip,
     )
     learner = Learner(network, network.loss_weights, optimizer, schedule)
-    fit(
-        learner, positions, loop, seed, files.run, folder, partial(collate, fill=network.backbone.mean_colour)
-    )
+    samples = Samples(positions, partial(collate, fill=network.backbone.mean_colour))
+    fit(learner, samples, loop, Place(folder, seed, files.run))
 
 
 def steps(optimizer: Optimizer, milestones: Sequence[int], warmup: int) -> LambdaLR:

@@ -118,7 +118,9 @@ def _layered(kind: type[Section], *layers: Section, of: str) -> dict[str, Any]:
         merged |= {key: value for key, value in layer.model_dump(mode="json").items() if value is not None}
     missing = [key for key, value in merged.items() if value is None]
     if missing:
-        raise UserError(f"params/rows.yaml: row {of}.{missing[0]} is set neither by the row nor by the profile")
+        raise UserError(
+            f"params/rows.yaml: row {of}.{missing[0]} is set neither by the row nor by the profile"
+        )
     return merged
 
 

@@ -43,30 +43,37 @@ class Learner(NamedTuple):
     schedule: LRScheduler
 
 
-def fit(
-    learner: Learner,
-    samples: Dataset[Any],
-    settings: LoopSettings,
-    seed: int,
-    run: Run,
-    folder: Path,
-    collate: Collate | None = None,
-) -> None:
-    """Train from the last checkpoint in `folder`, or from the start, to weights and a loss curve.
+class Samples(NamedTuple):
+    """What is learned from, each sample a function of its position; iterations x batch size of them.
+
+    dataset: `image` (3,H,W) uint8, and behind it what `network.losses` takes beside the output.
+    collate: samples to a batch; without it torch stacks them.
+    """
+
+    dataset: Dataset[Any]
+    collate: Collate | None = None
+
+
+class Place(NamedTuple):
+    """Where a training keeps its files, with which seed, and how it is run."""
+
+    folder: Path
+    seed: int
+    run: Run
+
+
+def fit(learner: Learner, samples: Samples, settings: LoopSettings, place: Place) -> None:
+    """Train from the last checkpoint in the folder, or from the start, to weights and a loss curve.
 
     All ranks of a job call it, each learns from its share of every batch, and the first alone writes:
     model.safetensors, curve.csv, fingerprint.json and measured.json. On SIGTERM, SIGUSR1 or SIGUSR2 to any of them all
     write a checkpoint at the end of the iteration, and only then do what the signal asks for.
 
-    Args:
-        samples: each a function of its position; iterations x batch size of them. `image` (3,H,W) uint8, and behind it
-            what `network.losses` takes beside the output.
-        collate: samples to a batch; without it torch stacks them.
-
     Raises:
         FloatingPointError: when the loss is no longer finite.
     """
     network, iterations = learner.network, settings.iterations
+    folder, seed, run = place
     device = next(network.parameters()).device
     draw_apart(seed)
     state = folder / "checkpoint.pt"
@@ -74,7 +81,13 @@ def fit(
     curve = Curve(folder, rows, iterations) if ranks.rank() == 0 else None
     fingerprint = Fingerprint(folder / "fingerprint.json", start) if ranks.rank() == 0 else None
     coming = batches(
-        samples, start, settings.batch_size, settings.accumulate, run.loader_workers, device, collate
+        samples.dataset,
+        start,
+        settings.batch_size,
+        settings.accumulate,
+        run.loader_workers,
+        device,
+        samples.collate,
     )
     forward = parallel(network.train())
     if settings.compile:

@@ -14,6 +14,8 @@ from sgr.jobs.call import call
 from sgr.jobs.job import Job
 from sgr.training.fingerprint import difference
 
+NEVER = 1e9  # seconds
+
 
 def prove(job: Job, folder: Path) -> dict[str, Any]:
     """Run the first iterations of a training job and compare them with the fingerprint in `folder`.
@@ -32,17 +34,31 @@ def prove(job: Job, folder: Path) -> dict[str, Any]:
     if (ranks := about.get("ranks", 1)) != 1:
         raise UserError(f"it was trained on {ranks} ranks, whose sums one process cannot repeat bit for bit")
     former = read_json(folder / "fingerprint.json")
-    last = max(map(int, former))
-    run = replace(job.where.run, stop_after=last, loader_workers=0)
-    with tempfile.TemporaryDirectory(prefix=".proof-", dir=folder.parent) as scratch:
-        call(replace(job, where=replace(job.where, run=run)), Path(scratch))
-        found = read_json(Path(scratch, "fingerprint.json"))
+    found = fingerprint(job, last=max(map(int, former)))
+    if former.keys() != found.keys():
+        recorded, today = (", ".join(sorted(one, key=int)) for one in (former, found))
+        raise UserError(f"its fingerprint is of iterations {recorded}, that of today's code of {today}")
     if parted := difference(former, found):
+        if here != "cpu" and (again := difference(found, fingerprint(job, last=max(map(int, found))))):
+            raise UserError(
+                f"nothing can be proved on {here}, which does not repeat itself: {again} differs between two runs of "
+                "today's code"
+            )
         raise UserError(f"it does not train the same: {parted} differs")
-    bits = former[str(last)]
+    bits = former[max(former, key=int)]
     return {
         "iterations": sorted(map(int, former)),
         "losses": sorted(bits["losses"]),
         "tensors": len(bits["tensors"]),
         "device": here,
     }
+
+
+def fingerprint(job: Job, last: int) -> dict[str, Any]:
+    """The fingerprint of a training job after `last` iterations with today's code; nothing else of it is kept."""
+    run = replace(job.where.run, stop_after=last, loader_workers=0, checkpoint_seconds=NEVER)
+    # not in the job store, so that a kill leaves nothing there
+    with tempfile.TemporaryDirectory(prefix="proof-") as scratch:
+        call(replace(job, where=replace(job.where, run=run)), Path(scratch))
+        taken: dict[str, Any] = read_json(Path(scratch, "fingerprint.json"))
+    return taken

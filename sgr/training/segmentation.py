@@ -15,7 +15,7 @@ from sgr.device import memory_format, reproducible
 from sgr.files import read_json
 from sgr.models.network import Network, build
 from sgr.training.batch_share import share
-from sgr.training.loop import Learner, fit
+from sgr.training.loop import Learner, Place, Samples, fit
 from sgr.training.optimizer import build_optimizer, polynomial
 from sgr.training.settings import TrainFiles, TrainSettings
 
@@ -47,7 +47,7 @@ def train(settings: TrainSettings, files: TrainFiles, seed: int, folder: Path) -
         fill=network.backbone.mean_colour,
     )
     learner = Learner(network, loss_weights(network, settings.beta), optimizer, schedule)
-    fit(learner, positions, loop, seed, files.run, folder)
+    fit(learner, Samples(positions), loop, Place(folder, seed, files.run))
 
 
 def loss_weights(network: Network, beta: float) -> dict[str, float]:
