@@ -17,6 +17,7 @@ import pytest
 from sgr.errors import UserError
 from sgr.plan.meaning import meaning
 from sgr.plan.sources import DISTRIBUTIONS, WITHOUT_EFFECT, Sources
+from tests.rewrites import unparsed, with_comments, with_other_docstrings
 from tests.scratch import ROOT
 
 EVERY_SYNTAX = ROOT / "tests/every_syntax.txt"
@@ -68,7 +69,7 @@ def test_meaning_of_every_syntax_is_as_it_was() -> None:
 def test_layout_comments_and_docstrings_mean_nothing(tmp_path: Path) -> None:
     for number, path in enumerate(FILES):
         source = path.read_text()
-        for changed in (ast.unparse(ast.parse(source)), with_comments(source), with_other_docstrings(source)):
+        for changed in (unparsed(source), with_comments(source), with_other_docstrings(source)):
             assert changed != source or not source.strip()
             assert meaning(changed) == meaning(source), path
         (tmp_path / f"{number}.py").write_text(source)
@@ -82,27 +83,6 @@ def test_layout_comments_and_docstrings_mean_nothing(tmp_path: Path) -> None:
         for text, path in zip(formatted, FILES, strict=True)
         if meaning(text) != meaning(path.read_text())
     ] == []
-
-
-def with_comments(source: str) -> str:
-    """A comment and a blank line in front of each statement of the module."""
-    lines = source.splitlines(keepends=True)
-    for statement in reversed(ast.parse(source).body):
-        decorators = getattr(statement, "decorator_list", [])
-        first = min(node.lineno for node in (statement, *decorators)) - 1
-        if not lines[first][: statement.col_offset].strip():
-            lines.insert(first, "# a comment\n\n")
-    return "".join(lines)
-
-
-def with_other_docstrings(source: str) -> str:
-    """A new docstring for the module, each class and each function, those without one included."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            with_docstring = ast.get_docstring(node) is not None
-            node.body[:with_docstring] = [ast.Expr(ast.Constant("Other, {with}\n\n    two lines.\n    "))]
-    return ast.unparse(ast.fix_missing_locations(tree))
 
 
 def test_operators_constants_names_order_and_defaults_mean_something() -> None:
@@ -225,13 +205,17 @@ def test_closure_leaves_out_what_only_type_checkers_import(project: Path) -> Non
     assert "sgr.glore" in Sources(project).closure(["sgr.unit"])
 
 
-def test_packages_import_nothing_of_the_project_that_closures_would_miss() -> None:
-    """Of the packages around a module only __init__.py is hashed."""
+def test_closures_miss_nothing_that_packages_import(sources: Sources) -> None:
+    """Of the packages around a module only __init__.py is hashed: what that imports, each module in it imports too."""
     for path in ROOT.glob("sgr/**/__init__.py"):
+        package = ".".join(path.parent.relative_to(ROOT).parts)
         for node in ast.parse(path.read_text()).body:
             names = [node.module] if isinstance(node, ast.ImportFrom) else []
             names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-            assert [name for name in names if name.startswith("sgr") and name != "sgr.errors"] == [], path
+            imported = {name for name in names if name.startswith("sgr")} - {"sgr.errors"}
+            for name in modules() if imported else []:
+                if name.startswith(f"{package}."):
+                    assert imported <= sources.closure([name]), (name, imported)
 
 
 def test_a_stage_script_may_be_a_root(sources: Sources) -> None:
