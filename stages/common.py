@@ -56,10 +56,9 @@ def run_and_take(kind: str, profile: str, row: str) -> tuple[Entry[Any], dict[in
     and the folder of the row.
     """
     from sgr.files import write_json
-    from sgr.plan.entry import read
-    from sgr.plan.jobs import SETTINGS, of_entry
+    from sgr.plan.jobs import of_entry, read_job
 
-    entry = read(SETTINGS[kind], profile, kind, row)
+    entry = read_job(kind, profile, row)
     jobs = of_entry(kind, profile, entry, {})
     finish(jobs.values())
     folder = Path("work", profile, kind, row)

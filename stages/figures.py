@@ -10,9 +10,9 @@ from stages.common import run
 def main(profile: str, dataset: str) -> None:
     """Write results/<profile>/figures/tokens_<dataset>.png and curves_<dataset>.png."""
     from sgr.plan.entry import read
-    from sgr.plan.stage_settings import FiguresSettings
     from sgr.report.curves import write_curves
     from sgr.report.results import profile_folder
+    from sgr.report.settings import FiguresSettings
     from sgr.report.tokens import write_tokens
 
     rows = read(FiguresSettings, profile, "figures", dataset).settings.rows

@@ -12,7 +12,7 @@ def main(profile: str, dataset: str) -> None:
     from sgr.files import read_json, write_json
     from sgr.plan.entry import read
     from sgr.plan.jobs import all_of, sweep
-    from sgr.plan.stage_settings import SweepSettings
+    from sgr.report.settings import SweepSettings
     from sgr.report.sweep import write_sweep
 
     entry = read(SweepSettings, profile, "sweep", dataset)

@@ -8,7 +8,7 @@ from stages.common import run
 def main(profile: str, table: str) -> None:
     """Write results/<profile>/<table>.md and .csv, and summary/<table>.json."""
     from sgr.plan.entry import read
-    from sgr.plan.stage_settings import TableSettings
+    from sgr.report.settings import TableSettings
     from sgr.report.tables import tables, write_table
 
     settings = read(TableSettings, profile, "table", table).settings

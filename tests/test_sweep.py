@@ -129,6 +129,6 @@ def test_the_sweep_writes_means_and_leaves_blanks(repository: Path) -> None:
 
 
 def test_the_stage_needs_no_torch() -> None:
-    modules = "stages.sweep, sgr.report.sweep, sgr.plan.jobs, sgr.plan.stage_settings, sgr.jobs.run.executors"
+    modules = "stages.sweep, sgr.report.sweep, sgr.plan.jobs, sgr.report.settings, sgr.jobs.run.executors"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -25,6 +25,7 @@ class Kind:
             `folder`, and resumes from what it left there if it was killed. `settings` and `where` are JSON values, or
             dataclasses where its annotations say so.
         artefacts: names of the files below `folder` that it leaves.
+        settings: `module:class` of what `function` takes, for those who read settings without running it.
         ranks: whether it runs as several ranks where the cluster's settings ask for them.
         measures_time: whether it must have the machine to itself.
     """
@@ -32,6 +33,7 @@ class Kind:
     name: str
     function: str
     artefacts: tuple[str, ...]
+    settings: str = ""
     ranks: bool = False
     measures_time: bool = False
 

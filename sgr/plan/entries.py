@@ -31,15 +31,12 @@ from sgr.plan.sources import Sources
 from sgr.plan.stage_settings import (
     ComponentSettings,
     DownloadSettings,
-    FiguresSettings,
     GeneratedImages,
-    Pair,
     StatisticsSettings,
-    SweepSettings,
-    TableSettings,
     WeightsSettings,
 )
 from sgr.report import labels
+from sgr.report.settings import FiguresSettings, Pair, SweepSettings, TableSettings
 from sgr.report.tables import splits_of, tables
 from sgr.training.settings import TrainSettings
 

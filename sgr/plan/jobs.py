@@ -4,39 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sgr import kinds
-from sgr.cost.settings import OverheadSettings
-from sgr.detection.settings import DetectSettings, TransferFiles, TransferSettings
+from sgr.detection.settings import TransferFiles, TransferSettings
 from sgr.evaluation.settings import (
     EvaluateSettings,
     EvaluationFiles,
-    InstanceSemanticsSettings,
-    SemanticsSettings,
 )
 from sgr.files import read_json, sha256_file
 from sgr.jobs.job import Job, Kind
 from sgr.machine import settings
 from sgr.plan import inputs
 from sgr.plan.entry import Entry, read
-from sgr.plan.stage_settings import SweepSettings
 from sgr.training.settings import Run, TrainFiles, TrainSettings
 
 BySeed = dict[int, Job]
 # Jobs that may not have run yet, by kind and row: those that start from them point there.
 Made = Mapping[tuple[str, str], BySeed]
-
-SETTINGS: dict[str, type[Any]] = {
-    "train": TrainSettings,
-    "evaluate": EvaluateSettings,
-    "semantics": SemanticsSettings,
-    "instance_semantics": InstanceSemanticsSettings,
-    "transfer": TransferSettings,
-    "detect": DetectSettings,
-    "overhead": OverheadSettings,
-}
 
 
 class Trained(NamedTuple):
@@ -57,7 +44,13 @@ def jobs_of(kind: str, profile: str, key: str, made: Made | None = None) -> BySe
     Raises:
         UserError: for an unknown row, or an input that is missing.
     """
-    return of_entry(kind, profile, read(SETTINGS[kind], profile, kind, key), made or {})
+    return of_entry(kind, profile, read_job(kind, profile, key), made or {})
+
+
+def read_job(kind: str, profile: str, key: str) -> Entry[Any]:
+    """The entry of a stage that runs jobs."""
+    module, _, name = kinds.KINDS[kind].settings.partition(":")
+    return read(getattr(import_module(module), name), profile, kind, key)
 
 
 def of_entry(kind: str, profile: str, entry: Entry[Any], made: Made) -> BySeed:
@@ -153,6 +146,8 @@ def sweep(profile: str, dataset: str) -> dict[tuple[int, int], tuple[BySeed, ByS
 
     They are those of the row with this K and L: an experiment with `-S sgr.K=… -S sgr.L=…` shares them.
     """
+    from sgr.report.settings import SweepSettings
+
     found = {}
     for pair, (to_train, to_evaluate) in pairs(read(SweepSettings, profile, "sweep", dataset)).items():
         trainings = train(profile, to_train)

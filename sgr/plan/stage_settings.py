@@ -5,12 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sgr.evaluation.settings import EvaluateSettings
-from sgr.jobs.job import Code
 from sgr.models.settings import BackboneSettings, Published
-from sgr.report.labels import Network
-from sgr.report.specification import Splits
-from sgr.training.settings import TrainSettings
 
 
 @dataclass(frozen=True)
@@ -56,43 +51,3 @@ class WeightsSettings:
     backbone: BackboneSettings
     pretrained: bool
     weights: Published | None
-
-
-@dataclass(frozen=True)
-class TableSettings:
-    """A table, the rows of params/rows.yaml that stand in it, and the splits of their datasets."""
-
-    table: str
-    rows: Mapping[str, Network]
-    datasets: Mapping[str, Splits]
-
-
-@dataclass(frozen=True)
-class FiguresSettings:
-    """The figures of a dataset, and its rows."""
-
-    dataset: str
-    rows: Mapping[str, Network]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """What a row with these K and L is trained and evaluated by, as it would be with them in params.yaml."""
-
-    K: int
-    L: int
-    train: TrainSettings
-    evaluate: EvaluateSettings
-
-
-@dataclass(frozen=True)
-class SweepSettings:
-    """A row with each pair of K and L (L at most K), its network, and the split it is measured on."""
-
-    network: Network
-    split: str
-    K: tuple[int, ...]
-    L: tuple[int, ...]
-    pairs: tuple[Pair, ...]
-    train_code: Code
-    evaluate_code: Code
