@@ -268,9 +268,9 @@ def undeclared(root: Path, entry: dict[str, Any], read: Iterable[str]) -> list[s
 
     Said are: the dependencies of `entry` (its part of dvc.lock) and what lies below them, its own outs, params.yaml
     where it has `params`, the `code` and `scripts` of the plan entry it depends on, and the generated images whose
-    name holds the hash of the manifest it depends on or writes. Exempt are `PLUMBING`, the folders that Python's importer lists, and
-    bytecode, which stands for its source. safetensors opens weights by itself, unseen; `store.take` and `row_inputs`
-    hash the same files before.
+    name holds the hash of the manifest it depends on or writes. Exempt are `PLUMBING`, the folders that Python's
+    importer lists, and bytecode, which stands for its source. safetensors opens weights by itself, unseen;
+    `store.take` and `sgr.plan.jobs` hash the same files before.
     """
     own = [dep["path"] for dep in entry.get("deps", [])] + [out["path"] for out in entry["outs"]]
     said = {*own, *(["params.yaml"] if "params" in entry else [])}
