@@ -12,7 +12,7 @@ def main(profile: str, table: str) -> None:
     from sgr.report.tables import tables, write_table
 
     settings = read(TableSettings, profile, "table", table).settings
-    write_table(profile, table, tables(settings.datasets)[table], settings.rows)
+    write_table(profile, table, tables(settings.datasets)[table](), settings.rows)
 
 
 if __name__ == "__main__":

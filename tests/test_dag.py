@@ -237,6 +237,8 @@ PLUMBING = (
     "sgr/*/settings.py",
     # artefacts under content keys that hold all their inputs, each checked against its SHA-256 when taken
     "jobs/*",
+    # a bytecode folder
+    "*/__pycache__",
     # an exception class; writing whole files or none; names that load late; a docstring
     "sgr/errors.py",
     "sgr/files.py",
@@ -278,12 +280,17 @@ def undeclared(root: Path, entry: dict[str, Any], read: Iterable[str]) -> list[s
         if fnmatch(path, "work/*/plan/*/*.json"):
             plan = json.loads((root / path).read_text())
             said |= {*plan["code"]["sources"], *plan["scripts"]}
+            for of_pairs in ("train_code", "evaluate_code"):  # of the sweep's jobs
+                said |= plan["settings"].get(of_pairs, {"sources": {}})["sources"].keys()
         if fnmatch(path, "work/*/data/*.json"):
             digest = hashlib.sha256((root / path).read_bytes()).hexdigest()[:16]
             said.add(f"data/generated/{Path(path).stem}-{digest}")
             if path in {out["path"] for out in entry["outs"]}:
                 said.add(f"data/generated/.{Path(path).stem}")  # while it is being made
     listed_by_import = {"stages", *(str(Path(path).parent) for path in read if path.endswith(".py"))}
+    # plan looks for pipeline files of nothing
+    listed_by_import |= {str(path.parent.relative_to(root)) for path in (root / "stages").rglob("dvc.yaml")}
+    listed_by_import |= {"stages/weights"}
     allowed = [*PLUMBING, *said, *(f"{path}/*" for path in said)]
     return sorted(
         path
@@ -296,7 +303,7 @@ def undeclared(root: Path, entry: dict[str, Any], read: Iterable[str]) -> list[s
 
 def is_docstring(path: Path) -> bool:
     """Whether a file is the docstring of a package and nothing else."""
-    return path.name == "__init__.py" and meaning(path.read_bytes()) == meaning(b"")
+    return path.name == "__init__.py" and meaning(path.read_bytes()) == meaning(b"pass")
 
 
 def test_stages_read_what_they_declare(whole: Path, lock: dict[str, Any]) -> None:

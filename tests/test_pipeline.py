@@ -223,7 +223,8 @@ def test_experiments_have_few_columns(tmp_path: Path) -> None:
     root = copy_checkout(tmp_path / "copy")
     shutil.copytree(ROOT / "results" / "mini", root / "results" / "mini")
     params = load_params(root / "params.yaml")
-    for name, table in tables(splits_of(params)).items():
+    for name, specified in tables(splits_of(params)).items():
+        table = specified()
         write_table("mini", name, table, dict(networks(params)), root / "results")
     commit(root)
     columns = next(csv.reader(io.StringIO(dvc(root, "exp", "show", "--csv"))))

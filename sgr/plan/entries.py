@@ -239,7 +239,7 @@ class _Planner:
             "sweep",
             settings,
             row.dataset,
-            ("sgr.report.sweep",),
+            ("sgr.report.sweep", f"sgr.datasets.{row.dataset}"),
             row=name,
             seeds=made["train"].seeds,
             weights=made["train"].weights,
@@ -330,7 +330,7 @@ class _Planner:
 
     def table(self, name: str) -> Entry[TableSettings]:
         splits = splits_of(self.params)
-        sections = tables(splits)[name].sections
+        sections = tables(splits)[name]().sections
         rows = {
             row: network
             for row, network in labels.networks(self.params)

@@ -22,6 +22,9 @@ from sgr.plan.meaning import meaning
 
 PACKAGES = ("sgr", "stages")
 
+# What a stage imports to make jobs of its entry: their content keys hold all that decides.
+FROM_ENTRIES_TO_JOBS = ("sgr.jobs.", "sgr.plan.", "sgr.machine", "sgr.project", "sgr.kinds")
+
 # Libraries that closures import, but whose version cannot change a result; every other one must be pinned.
 WITHOUT_EFFECT = {
     "tqdm": "shows progress",
@@ -73,11 +76,13 @@ class Sources:
         )
 
     def scripts(self, stage: str) -> dict[str, str]:
-        """The meaning of a stage's script, and of the scripts that it imports."""
-        found = sorted(name for name in self.closure([f"stages.{stage}"]) if name.startswith("stages."))
-        return {path: self._meaning(path) for path in map(self._path, found)}
+        """The meaning of a stage's script, of the scripts that it imports, and of what draws its tables and figures."""
+        found = self.closure([f"stages.{stage}"], apart=FROM_ENTRIES_TO_JOBS)
+        drawing = self.closure(name for name in found if name.startswith("sgr.report."))
+        scripts = {name for name in found if name.startswith("stages.")}
+        return {path: self._meaning(path) for path in sorted(map(self._path, scripts | drawing))}
 
-    def closure(self, modules: Iterable[str]) -> set[str]:
+    def closure(self, modules: Iterable[str], apart: tuple[str, ...] = ()) -> set[str]:
         """The modules, all they import directly or not, and the packages around each of them.
 
         Of such a package only `__init__.py` counts, not what its functions import when somebody calls them.
@@ -86,7 +91,7 @@ class Sources:
         waiting = list(modules)
         while waiting:
             name = waiting.pop()
-            if name in found:
+            if name in found or name.startswith(apart):
                 continue
             if name not in self._imports:
                 raise UserError(f"params.yaml: there is no module {name} for what it names")
