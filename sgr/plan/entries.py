@@ -287,7 +287,8 @@ class _Planner:
             loop.channels_last,
             loop.precision,
         )
-        return self.entry("overhead", settings, roots=("sgr.losses",))
+        drawing = (f"sgr.datasets.{OVERHEAD_DATASET}",)
+        return self.entry("overhead", settings, roots=("sgr.losses",), drawing=drawing)
 
     def download(self, name: str) -> Entry[DownloadSettings]:
         params, images, roots = self.params, None, [f"sgr.data.{name}"]
@@ -347,7 +348,7 @@ class _Planner:
         return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
 
     def entry(
-        self, stage: str, settings: Any, dataset: str = "", roots: Any = (), **about: Any
+        self, stage: str, settings: Any, dataset: str = "", roots: Any = (), drawing: Any = (), **about: Any
     ) -> Entry[Any]:
         """An entry with the code that its work imports: by the stage, the dataset that it reads, and its parts."""
         own = (kinds.KINDS[stage].module,) if stage in kinds.KINDS else ROOTS.get(stage, ())
@@ -356,7 +357,7 @@ class _Planner:
         return Entry(
             settings,
             self.sources.code([*own, *roots, *reads, *named]),
-            self.sources.scripts(stage),
+            self.sources.scripts(stage, drawing),
             dataset=dataset,
             generated=self.generated,
             **about,

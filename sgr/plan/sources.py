@@ -75,12 +75,15 @@ class Sources:
             dict(sorted(libraries.items())),
         )
 
-    def scripts(self, stage: str) -> dict[str, str]:
-        """The meaning of a stage's script, of the scripts that it imports, and of what draws its tables and figures."""
+    def scripts(self, stage: str, drawing: Iterable[str] = ()) -> dict[str, str]:
+        """The meaning of a stage's script, of the scripts that it imports, and of what draws its tables and figures.
+
+        drawing: modules that these import by name at run time.
+        """
         found = self.closure([f"stages.{stage}"], apart=FROM_ENTRIES_TO_JOBS)
-        drawing = self.closure(name for name in found if name.startswith("sgr.report."))
+        drawn_by = self.closure([*drawing, *(name for name in found if name.startswith("sgr.report."))])
         scripts = {name for name in found if name.startswith("stages.")}
-        return {path: self._meaning(path) for path in sorted(map(self._path, scripts | drawing))}
+        return {path: self._meaning(path) for path in sorted(map(self._path, scripts | drawn_by))}
 
     def closure(self, modules: Iterable[str], apart: tuple[str, ...] = ()) -> set[str]:
         """The modules, all they import directly or not, and the packages around each of them.
