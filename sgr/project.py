@@ -22,6 +22,6 @@ PROJECT = Project(
     prefix="SGR",
     meaning=meaning,
     planned_by="dvc repro plan",
-    commit_paths=("sgr", "stages", "requirements.txt", "pyproject.toml"),
+    commit_paths=("sgr", "stages/*.py", "requirements.txt", "pyproject.toml"),
     check_ranks=check_ranks,
 )

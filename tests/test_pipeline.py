@@ -20,6 +20,7 @@ from sgr.errors import UserError
 from sgr.plan.params import Params
 from sgr.plan.params import load as load_params
 from sgr.plan.pipeline import TEMPLATE, check, expected, write
+from sgr.project import PROJECT
 from sgr.report.labels import networks
 from sgr.report.tables import splits_of, tables, write_table
 from tests.scratch import (
@@ -293,3 +294,17 @@ def test_the_files_hold_what_one_would(tmp_path: Path) -> None:
     whole: Params = checked(tmp_path)
     assert whole == load_params(ROOT / "params.yaml")
     assert json.loads(whole.model_dump_json())["profiles"].keys() == {"mini", "small", "paper"}
+
+
+def test_locks_that_a_run_writes_leave_the_code_clean(tmp_path: Path) -> None:
+    root = copy_checkout(tmp_path / "copy")
+    commit(root)
+
+    def dirty() -> str:
+        return run(root, "git", "status", "--porcelain", "--", *PROJECT.commit_paths).stdout
+
+    for lock in ("dvc.lock", "stages/camvid/camvid-fcn/dvc.lock"):
+        (root / lock).write_text("schema: '2.0'\n")
+    assert dirty() == ""
+    (root / "stages" / "train.py").write_text("# another\n")
+    assert "stages/train.py" in dirty()
