@@ -2,7 +2,7 @@
 
 Plain data, so that params.yaml is checked and tables are labelled without importing torch. A job does not read it: the
 head's module and arguments stand in its plan entry. A new head is a file of `sgr.models.heads`, a line here, and its
-settings under `families` of each profile in params.yaml.
+settings under `families` of each file of params/profiles.
 """
 
 from __future__ import annotations
