@@ -10,10 +10,7 @@ from typing import Any, NamedTuple
 
 from sgr import kinds
 from sgr.detection.settings import TransferFiles, TransferSettings
-from sgr.evaluation.settings import (
-    EvaluateSettings,
-    EvaluationFiles,
-)
+from sgr.evaluation.settings import EvaluateSettings, EvaluationFiles
 from sgr.files import read_json, sha256_file
 from sgr.jobs.job import Job, Kind
 from sgr.machine import settings
