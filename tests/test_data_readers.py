@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import struct
+import zlib
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from sgr.data import reader
 from sgr.data.files import read_image
@@ -135,11 +140,72 @@ def test_label_outside_the_encoding(tmp_path, name, value):
         reader(name).read_label(path)
 
 
-def test_label_of_another_mode(tmp_path):
-    path = tmp_path / "label.png"
-    Image.fromarray(np.zeros((2, 2, 3), dtype=np.uint8)).save(path)
-    with pytest.raises(UserError, match="holds RGB pixels, but a label map has one channel"):
+def png(path, depth, colour, rows, *more):
+    """A PNG of the bit depth and colour type that Pillow does not write: `rows` are a line's bytes each."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    width = len(rows[0]) * 8 // (depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour])
+    header = struct.pack(">IIBBBBB", width, len(rows), depth, colour, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + bytes(row) for row in rows))
+    chunks = [(b"IHDR", header), *more, (b"IDAT", pixels), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks))
+    return path
+
+
+PALETTE = (b"PLTE", bytes(range(48)))
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "said"),
+    [
+        (8, 2, "RGB"),
+        (8, 6, "RGBA"),
+        (8, 4, "LA"),
+        (16, 0, "I;16B"),
+        (16, 2, "RGB;16B"),
+        (4, 0, "L;4"),
+        (2, 0, "L;2"),
+        (1, 0, "1"),
+    ],
+)
+def test_label_map_of_other_pixels(tmp_path, depth, colour, said):
+    """Among them those that Pillow would turn into other values without a word: 5 of 4 bits into 85."""
+    path = png(tmp_path / "label.png", depth, colour, [[0, 5] * 12])
+    with pytest.raises(
+        UserError, match=rf"label\.png holds {said} pixels, but a label map has one channel of 8"
+    ):
         reader("camvid").read_label(path)
+
+
+def test_label_map_of_a_palette(tmp_path):
+    """Its indices are the labels, as in Pascal VOC, whatever the colours and however few the bits."""
+    read = reader("camvid").read_label
+    assert read(png(tmp_path / "8.png", 8, 3, [[0, 5, 11]], PALETTE)).tolist() == [[0, 5, 255]]
+    assert read(png(tmp_path / "4.png", 4, 3, [[0x05, 0x0B]], PALETTE)).tolist() == [[0, 5, 0, 255]]
+    with pytest.raises(UserError, match="holds the label 12"):
+        read(png(tmp_path / "8.png", 8, 3, [[12]], PALETTE))
+
+
+def test_label_map_that_is_no_png(tmp_path):
+    """JPEG keeps no labels."""
+    Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(tmp_path / "label.png", "JPEG")
+    with pytest.raises(UserError, match=r"label\.png is truncated or is not a PNG file"):
+        reader("camvid").read_label(tmp_path / "label.png")
+
+
+def test_map_of_instances(tmp_path):
+    label = tmp_path / "a_gtFine_labelIds.png"
+    instances = tmp_path / "a_gtFine_instanceIds.png"
+    png(instances, 16, 0, [[*(26001).to_bytes(2, "big"), 0, 7]])
+    assert reader("cityscapes").read_instances(label).tolist() == [[26001, 0]]
+    for depth, colour, said in ((8, 0, "L"), (16, 2, "RGB;16B"), (8, 3, "P")):
+        png(instances, depth, colour, [[0, 7] * 6], PALETTE)
+        with pytest.raises(
+            UserError, match=f"holds {said} pixels, but a map of instances has one channel of 16"
+        ):
+            reader("cityscapes").read_instances(label)
 
 
 def test_cityscapes_label_ids(tmp_path):
@@ -212,7 +278,85 @@ def test_grey_images_become_rgb(tmp_path):
     Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4)).save(tmp_path / "grey.png")
     found = read_image(tmp_path / "grey.png")
     assert found.shape == (3, 4, 3)
+    assert np.array_equal(found[..., 0], np.arange(12).reshape(3, 4))
     assert np.array_equal(found[..., 0], found[..., 2])
+
+
+@pytest.mark.parametrize(
+    ("depth", "colour", "said"),
+    [
+        (16, 0, "I;16B"),
+        (16, 2, "RGB;16B"),
+        (16, 6, "RGBA;16B"),
+        (8, 6, "RGBA"),
+        (8, 4, "LA"),
+        (8, 3, "P"),
+        (4, 0, "L;4"),
+        (1, 0, "1"),
+    ],
+)
+def test_image_of_other_pixels(tmp_path, depth, colour, said):
+    path = png(tmp_path / "image.png", depth, colour, [[0, 5] * 12], PALETTE)
+    with pytest.raises(
+        UserError, match=rf"image\.png holds {said} pixels, but an image has 8 bits of red, green"
+    ):
+        read_image(path)
+
+
+def test_image_of_inks(tmp_path):
+    Image.new("CMYK", (8, 8)).save(tmp_path / "image.jpg")
+    with pytest.raises(UserError, match=r"image\.jpg holds CMYK(;I)? pixels"):
+        read_image(tmp_path / "image.jpg")
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_image_that_is_to_be_turned(tmp_path, format):
+    path, picture = tmp_path / "image", Image.fromarray(np.arange(36, dtype=np.uint8).reshape(3, 4, 3))
+    for orientation in range(10):
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = orientation
+        picture.save(path, format, exif=exif)
+        if orientation in (0, 1, 9):  # as it is, and no orientation at all
+            assert read_image(path).shape == (3, 4, 3)
+            continue
+        with pytest.raises(UserError, match=f"image has the EXIF orientation {orientation}, but"):
+            read_image(path)
+    picture.save(path, format, exif=b"Exif\0\0II*\0\x08\0\0\0\x05")
+    assert read_image(path).shape == (3, 4, 3)
+
+
+def test_image_of_another_format(tmp_path):
+    Image.new("RGB", (4, 4)).save(tmp_path / "image.png", "BMP")
+    with pytest.raises(UserError, match=r"image\.png is truncated or is not a PNG or JPEG file"):
+        read_image(tmp_path / "image.png")
+
+
+def test_png_without_pixels(tmp_path):
+    whole = png(tmp_path / "image.png", 8, 0, [[0, 1]]).read_bytes()
+    path = tmp_path / "cut.png"
+    path.write_bytes(whole[: whole.index(b"IDAT") - 4] + whole[whole.index(b"IEND") - 4 :])
+    for read in (read_image, reader("camvid").read_label):
+        with pytest.raises(UserError, match=r"cut\.png is truncated or is not a PNG"):
+            read(path)
+
+
+def test_name_that_is_no_text(tmp_path):
+    module = reader("camvid")
+    write("camvid", tmp_path, "train", 1, *picture(11))
+    for folder in ("train", "trainannot"):
+        (path,) = (tmp_path / folder).iterdir()
+        path.rename(path.with_name(os.fsdecode(b"caf\xe9.png")))
+    with pytest.raises(
+        UserError, match=r"train holds a file whose name is not UTF-8, 'caf.udce9\.png': rename it"
+    ):
+        module.index(tmp_path, "train")
+
+
+def test_hidden_folder_beside_the_cities(tmp_path):
+    write("cityscapes", tmp_path, "train", 1, *picture(19))
+    for top in ("leftImg8bit", "gtFine"):
+        shutil.copytree(tmp_path / top / "train/southtown", tmp_path / top / "train/.southtown")
+    assert len(reader("cityscapes").index(tmp_path, "train")) == 1
 
 
 def test_lookup():

@@ -102,7 +102,7 @@ def test_mistakes(data):
     with pytest.raises(UserError, match="no training samples"):
         TrainingSamples([], module.read_label, None, length=1, seed=0, crop=(8, 8))
     crossed = [samples[0]._replace(label=sample.label) for sample in samples[1:]]
-    with pytest.raises(UserError, match="have different sizes"):
+    with pytest.raises(UserError, match=r"has 59x52 pixels, but its label map .* has 56x57"):
         [EvaluationSamples(crossed, module.read_label)[i] for i in range(4)]
     renamed = [sample._replace(id="absent") for sample in samples]
     components = ComponentArchive(path)

@@ -18,6 +18,7 @@ from scipy.io import savemat
 from sgr.datasets import describe, names
 from sgr.download.check import check, count
 from sgr.download.present import UNFINISHED
+from sgr.generated.generate import generate
 from tests.scratch import ROOT, environment
 
 
@@ -81,11 +82,18 @@ def test_ade20k(folders: Path) -> None:
     (labels / "ADE_val_00002000.png").touch()
     (root / "ADEChallengeData2016/images/training/ADE_train_99999999.jpg").write_bytes(b"x")
     assert count("ade20k", root).problems == [
-        "ade20k: ADEChallengeData2016/images/training holds 20211 of 20210 *.jpg files: remove what does not belong "
-        "there, or extract ADEChallengeData2016.zip again into an empty folder",
-        "ade20k: ADEChallengeData2016/annotations/validation holds 1997 of 2000 *.png files, ADE_val_00000017.png "
-        "and 2 others are missing or empty: extract ADEChallengeData2016.zip again",
+        "ade20k: 1 image too many in train (ADEChallengeData2016/images/training/ADE_train_99999999.jpg): remove what "
+        "does not belong there",
+        "ade20k: 3 of 2000 label maps of val are missing or empty "
+        "(ADEChallengeData2016/annotations/validation/ADE_val_00000017.png, "
+        "ADEChallengeData2016/annotations/validation/ADE_val_00001999.png, "
+        "ADEChallengeData2016/annotations/validation/ADE_val_00002000.png): extract ADEChallengeData2016.zip again",
     ]
+    # as many as there should be, but another one
+    (root / "ADEChallengeData2016/images/training/ADE_train_00000001.jpg").unlink()
+    missing, extra, _ = count("ade20k", root).problems
+    assert "1 of 20210 images of train is missing or empty" in missing and "ADE_train_00000001.jpg" in missing
+    assert "1 image too many in train" in extra and "ADE_train_99999999.jpg" in extra
 
 
 def test_cityscapes(folders: Path) -> None:
@@ -100,27 +108,63 @@ def test_cityscapes(folders: Path) -> None:
     (root / "gtFine/val/lindau/val_000003_gtFine_instanceIds.png").unlink()
     report = count("cityscapes", root)
     assert [sentence.split(": ", 1)[1] for sentence in report.problems] == [
-        "gtFine/train/zurich holds 121 of 122 *_gtFine_instanceIds.png files, train_000007_gtFine_instanceIds.png is "
-        "missing or empty: extract gtFine_trainvaltest.zip again",
-        "leftImg8bit/val/lindau holds 58 of 59 *_leftImg8bit.png files: extract leftImg8bit_trainvaltest.zip again",
-        "gtFine/val/lindau holds 58 of 59 *_gtFine_labelIds.png files: extract gtFine_trainvaltest.zip again",
-        "gtFine/val/lindau holds 58 of 59 *_gtFine_instanceIds.png files: extract gtFine_trainvaltest.zip again",
+        "1 of 2975 maps of instances of train is missing or empty "
+        "(gtFine/train/zurich/train_000007_gtFine_instanceIds.png): extract gtFine_trainvaltest.zip again",
+        "1 of 500 images of val is missing or empty (some of leftImg8bit/val/lindau/): extract "
+        "leftImg8bit_trainvaltest.zip again",
+        "1 of 500 label maps of val is missing or empty (some of gtFine/val/lindau/): extract "
+        "gtFine_trainvaltest.zip again",
+        "1 of 500 maps of instances of val is missing or empty (some of gtFine/val/lindau/): extract "
+        "gtFine_trainvaltest.zip again",
     ]
-    assert len(report.notes) == 1 and "leftImg8bit/test/bonn holds 0 of 46" in report.notes[0]
+    assert report.notes == [
+        "cityscapes: 46 of 1525 images of test are missing or empty "
+        "(leftImg8bit/test/bonn/test_000000_leftImg8bit.png, leftImg8bit/test/bonn/test_000001_leftImg8bit.png, "
+        "leftImg8bit/test/bonn/test_000002_leftImg8bit.png and 43 more): extract leftImg8bit_trainvaltest.zip again"
+    ]
     assert report.counts["test", "image"] == (1525 - 46, 1525)
+
+
+def test_cities(folders: Path) -> None:
+    """Absent ones are one sentence a kind and split, and a folder beside them is named, since it would be read."""
+    root = folders / "cityscapes"
+    kept = folders / "kept"
+    for top in ("leftImg8bit", "gtFine"):
+        (kept / top).mkdir(parents=True)
+        (root / top / "train").rename(kept / top / "train")
+        (root / top / "train").mkdir()
+        (kept / top / "train/ulm").rename(root / top / "train/elsewhere")
+        (root / top / "train/.hidden").mkdir()
+    (root / "gtFine/val/notes").mkdir()
+    problems = [one for one in count("cityscapes", root).problems if " val " not in one]
+    assert problems == [
+        sentence
+        for kind, top in (
+            ("images", "leftImg8bit"),
+            ("label maps", "gtFine"),
+            ("maps of instances", "gtFine"),
+        )
+        for sentence in (
+            f"cityscapes: 2975 of 2975 {kind} of train are missing or empty ({top}/train/aachen/, {top}/train/bochum/, "
+            f"{top}/train/bremen/ and 15 more): extract {top}_trainvaltest.zip again",
+            f"cityscapes: 95 {kind} too many in train ({top}/train/elsewhere/): remove what does not belong there",
+        )
+    ]
 
 
 def test_cocostuff10k(folders: Path) -> None:
     root = whole("cocostuff10k", folders / "cocostuff10k")
     assert check("cocostuff10k", root)[1:] == ([], [])
+    (root / "images/more.jpg").write_bytes(b"x")
+    assert count("cocostuff10k", root)[1:] == ([], ["cocostuff10k: 1 image in no list (images/more.jpg)"])
     (root / "annotations/test_000999.mat").unlink()
     (root / "imageLists/train.txt").unlink()
     problems = count("cocostuff10k", root).problems
     assert "cocostuff10k: imageLists/train.txt is missing: extract cocostuff-10k-v1.1.zip again" in problems
-    assert any(
-        "annotations holds 999 of 1000 *.mat files of test, test_000999.mat is missing" in sentence
-        for sentence in problems
-    )
+    assert problems[1:] == [
+        "cocostuff10k: 1 of 1000 label maps of test is missing or empty (annotations/test_000999.mat): extract "
+        "cocostuff-10k-v1.1.zip again"
+    ]
 
 
 def test_coco(tmp_path: Path) -> None:
@@ -139,9 +183,9 @@ def test_coco(tmp_path: Path) -> None:
     (root / "train2017/000000000002.jpg").unlink()
     report = count("coco", root)
     assert report.counts == {("train2017", "image"): (2, 118287), ("val2017", "image"): (2, 5000)}
-    assert (
-        "train2017 holds 2 of 118287 *.jpg files, 000000000002.jpg is missing or empty: extract train2017.zip again"
-        in report.problems[0]
+    assert report.problems[0] == (
+        "coco: 118285 of 118287 images of train2017 are missing or empty (train2017/000000000002.jpg, some of "
+        "train2017/): extract train2017.zip again"
     )
     (root / "annotations/instances_val2017.json").unlink()
     assert any("instances_val2017.json is missing" in sentence for sentence in count("coco", root).problems)
@@ -156,6 +200,36 @@ def test_nothing_there(tmp_path: Path) -> None:
         assert "interrupted" in problems[0] and len(problems) == 1 + len(describe(name).archives)
         found = zip(describe(name).archives, problems[1:], strict=True)
         assert all(archive.name in said for archive, said in found)
+
+
+def test_sizes(tmp_path: Path) -> None:
+    """Of an image and its label map, and of an image and what the annotations say of it, where all are decoded."""
+    for name, splits in (("camvid", ("train", "val", "test")), ("coco", ("train2017", "val2017"))):
+        generate(name, tmp_path / name, dict.fromkeys(splits, 2), (32, 40), seed=0)
+    for name, place, partner in (
+        ("camvid", "train/0001TP_000001.png", "trainannot/0001TP_000001.png"),
+        ("coco", "train2017/000000000002.jpg", "annotations/instances_train2017.json"),
+    ):
+        root = tmp_path / name
+        plenty = check(name, root, deep=True).problems
+        assert not [one for one in plenty if "pixels" in one]
+        image = Image.open(root / place)
+        width, height = image.size
+        image.resize((20, 10)).save(root / place)
+        said = [one for one in check(name, root, deep=True).problems if "pixels" in one]
+        (sentence,) = said
+        assert f"{width}x{height}" in sentence and "20x10" in sentence
+        assert str(root / place) in sentence and str(root / partner) in sentence
+
+
+def test_name_that_is_no_text(tmp_path: Path) -> None:
+    """It can be printed."""
+    generate("camvid", tmp_path, {"train": 1, "val": 1, "test": 1}, (32, 40), seed=0)
+    (path,) = (tmp_path / "train").iterdir()
+    path.rename(path.with_name(os.fsdecode(b"caf\xe9.png")))
+    said = "\n".join(check("camvid", tmp_path, deep=True).problems)
+    assert "trainannot/caf\\udce9.png" in said
+    said.encode()
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sgr.datasets import describe, names
 from sgr.download.check import check
+from sgr.download.layout import KINDS
 from sgr.plan.inputs import own_folder
 
 
@@ -20,12 +21,15 @@ def main(datasets: Sequence[str], deep: bool = False) -> int:
             print(f"{name}: not on this machine (no {folder})")
             continue
         report = check(name, folder, deep)
-        counts = (f"{here} of {of} {kind}s in {split}" for (split, kind), (here, of) in report.counts.items())
+        counts = (
+            f"{here} of {of} {KINDS[kind][1]} in {split}"
+            for (split, kind), (here, of) in report.counts.items()
+        )
         print(f"{name}: {folder}: {', '.join(counts) or 'nothing'}")
         for note in report.notes:
             print(f"  note: {note} (nothing here reads it)")
         for problem in report.problems:
-            print(f"  missing: {problem}")
+            print(f"  problem: {problem}")
         print("  whole" if not report.problems else f"  {len(report.problems)} to mend")
         failed = failed or bool(report.problems)
     return int(failed)

@@ -18,10 +18,10 @@ from sgr.data.files import (
     Bytes,
     Sample,
     check_split,
-    decode,
     list_files,
     pair,
     read_ids,
+    read_wide_ids,
     train_ids,
 )
 
@@ -61,5 +61,5 @@ def read_instances(label: Path) -> npt.NDArray[np.int32]:
     The file beside the label map holds 1000 * label id + k for the k-th instance, and the plain label id for stuff
     and for groups that the annotators did not part. Raises UserError for a missing or unreadable file.
     """
-    ids = decode(instance_file(label), np.array).astype(np.int32)
+    ids = read_wide_ids(instance_file(label))
     return np.where(ids >= 1000, ids, 0)

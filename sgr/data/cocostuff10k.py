@@ -7,6 +7,7 @@ annotated.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ def index(root: Path, split: str) -> list[Sample]:
     path = Path(root) / "imageLists" / f"{split}.txt"
     if not path.is_file():
         raise UserError(f"there is no list file {path}")
-    names = path.read_text(encoding="utf-8").split()
+    names = os.fsdecode(path.read_bytes()).split()
     if not names:
         raise UserError(f"{path} lists no image")
     images = list_files(Path(root) / "images", ".jpg")

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from sgr.data.files import Bytes, Sample, read_image
-from sgr.errors import UserError
+from sgr.data.files import Bytes, Sample, check_sizes, read_image
 
 ReadLabel = Callable[[Path], Bytes]
 
@@ -35,8 +34,7 @@ class EvaluationSamples(Dataset[dict[str, Any]]):
 def load(sample: Sample, read_label: ReadLabel) -> tuple[Bytes, Bytes]:
     """Image (H, W, 3) and train ids (H, W). Raises UserError if a file is broken or their sizes differ."""
     image, label = read_image(sample.image), read_label(sample.label)
-    if image.shape[:2] != label.shape:
-        raise UserError(f"{sample.image} and its label map {sample.label} have different sizes")
+    check_sizes(sample, image, label)
     return image, label
 
 

@@ -45,10 +45,12 @@ LABELS = Archive(
 
 
 def layout(root: Path) -> Iterator[Part]:
-    """Images, label maps and maps of instances of each city."""
+    """Images, label maps and maps of instances of each city, and of whatever folder lies beside them."""
     image, label, instances = "_leftImg8bit.png", "_gtFine_labelIds.png", "_gtFine_instanceIds.png"
     for split, cities in CITIES.items():
-        for city, files in cities.items():
+        folders = (path for top in ("leftImg8bit", "gtFine") for path in root.glob(f"{top}/{split}/[!.]*/"))
+        others = sorted({path.name for path in folders} - cities.keys())
+        for city, files in {**cities, **dict.fromkeys(others, 0)}.items():
             place, truth, used = f"leftImg8bit/{split}/{city}", f"gtFine/{split}/{city}", split != "test"
             names = as_in(truth, label)
             yield Part(split, place, (image,), files, IMAGES.name, "image", names, needed=used)

@@ -74,7 +74,8 @@ def annotated(split: str) -> Callable[[Path], set[str]]:
         if not path.is_file() or not path.stat().st_size:
             return set()
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            return {match[1].decode() for match in re.finditer(rb'"file_name": *"([^"/]+)\.jpg"', content)}
+            listed = re.finditer(rb'"file_name": *"([^"/]+)\.jpg"', content)
+            return {match[1].decode(errors="surrogateescape") for match in listed}
 
     return names
 

@@ -5,6 +5,7 @@ Nobody publishes a checksum of its archive: the ZIP's own and the number of file
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -58,7 +59,7 @@ def listed(split: str) -> Callable[[Path], set[str]]:
 
     def names(root: Path) -> set[str]:
         path = root / "imageLists" / f"{split}.txt"
-        return set(path.read_text(encoding="utf-8").split()) if path.is_file() else set()
+        return set(os.fsdecode(path.read_bytes()).split()) if path.is_file() else set()
 
     return names
 

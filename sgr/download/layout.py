@@ -7,6 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+KINDS = {
+    "image": ("image", "images"),
+    "label": ("label map", "label maps"),
+    "instances": ("map of instances", "maps of instances"),
+}  # of files, one and more
+
 
 class Archive(NamedTuple):
     """A published ZIP file.
@@ -30,7 +36,8 @@ class Archive(NamedTuple):
 class Part(NamedTuple):
     """The files of one kind of one split in one folder.
 
-    folder: of the dataset's root. suffixes: any of which ends a file's name. files: how many there are officially.
+    folder: of the dataset's root. suffixes: any of which ends a file's name. files: how many there are officially,
+    0 for a folder that is read though it is no part of the dataset.
     archive: which one brings them. kind: how they are decoded. names: the names less suffix that there should be, by
     what else is in the root. shared: whether other splits have files in the same folder. needed: whether anything
     here reads them.

@@ -8,10 +8,9 @@ from typing import Any
 from tqdm import tqdm
 
 from sgr.data import reader
-from sgr.data.files import Sample, read_image
+from sgr.data.files import Sample, check_sizes, read_image
 from sgr.data.manifest import Manifest
 from sgr.data.parallel import in_parallel
-from sgr.errors import UserError
 from sgr.files import sha256_file
 
 
@@ -47,10 +46,7 @@ def _entry(root: Path, dataset_name: str, sample: Sample) -> dict[str, Any]:
     image = read_image(sample.image)
     module = reader(dataset_name)
     label = module.read_label(sample.label)
-    if image.shape[:2] != label.shape:
-        raise UserError(
-            f"{sample.image} has {_size(image)} pixels, but its label map {sample.label} has {_size(label)}"
-        )
+    check_sizes(sample, image, label)
     files = {"image": sample.image, "label": sample.label}
     # Training needs no instances: a copy of the dataset without them is as good.
     if hasattr(module, "instance_file") and module.instance_file(sample.label).is_file():
@@ -82,7 +78,3 @@ def _described(root: Path, file: Path) -> dict[str, Any]:
         "bytes": file.stat().st_size,
         "sha256": sha256_file(file),
     }
-
-
-def _size(array: Any) -> str:
-    return f"{array.shape[1]}x{array.shape[0]}"
