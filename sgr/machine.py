@@ -17,7 +17,7 @@ class Machine(Cluster):
 
     Attributes:
         data: folder that holds one folder a dataset, or the folder of each dataset.
-        mirror: address or folder with the datasets' archives.
+        mirror: address or folder with the datasets' archives; an address may hold a password, and is never shown.
         weights: folder of ImageNet weights that are there already.
         loader_workers: processes that load a job's data.
         checkpoint_seconds: time between two checkpoints.
@@ -26,7 +26,7 @@ class Machine(Cluster):
     project: ClassVar[Project] = PROJECT
 
     data: Path | dict[str, Path] | None = None
-    mirror: str | None = None
+    mirror: str | None = Field(default=None, repr=False)
     weights: Path | None = None
     loader_workers: int | None = Field(default=None, ge=0)
     checkpoint_seconds: float = Field(default=120, ge=0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 
@@ -38,13 +41,22 @@ HONEST = Answer()
 
 
 class FaultServer(ThreadingHTTPServer):
-    """Serves `files` by name. `answers` are used up one a request, then every request gets `usual`."""
+    """Serves `files` by name. `answers` are used up one a request, then every request gets `usual`.
+
+    certificate: a file with a certificate of 127.0.0.1 and its key, for HTTPS. login: `user:password` that it wants.
+    """
 
     daemon_threads = True
 
-    def __init__(self, files: dict[str, bytes]) -> None:
+    def __init__(self, files: dict[str, bytes], certificate: Path | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.scheme = "http"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self.socket, self.scheme = context.wrap_socket(self.socket, server_side=True), "https"
         self.files = files
+        self.login: str | None = None
         self.answers: list[Answer] = []
         self.usual = HONEST
         self.requests: list[tuple[str, str | None, int]] = []  # name, Range, status
@@ -53,7 +65,7 @@ class FaultServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
+        return f"{self.scheme}://127.0.0.1:{self.server_port}"
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no error."""
@@ -71,6 +83,8 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range")
         content = server.files.get(name) if answer.content is None else answer.content
         status = answer.status or (200 if content is not None else 404)
+        if server.login and self.headers.get("Authorization") != f"Basic {_base64(server.login)}":
+            status = 401
         body, headers = b"", {}
         if status == 200:
             assert content is not None
@@ -124,10 +138,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
 @contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[FaultServer]:
+def serving(files: dict[str, bytes], certificate: Path | None = None) -> Iterator[FaultServer]:
     """A running server; it is gone when the block ends."""
-    server = FaultServer(files)
+    server = FaultServer(files, certificate)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

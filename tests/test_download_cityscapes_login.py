@@ -104,14 +104,17 @@ def test_with_credentials(site: FaultServer, tmp_path: Path) -> None:
     """Both archives, one of them after a break, and their common README once."""
     folder = tmp_path / "cityscapes"
     site.answers = [Answer(), Answer(), Answer(drop=150_000)]
+    credentials = tmp_path / "share/cityscapesscripts/credentials.json"
+    credentials.chmod(0o644)
     finishes(folder)
+    assert credentials.stat().st_mode & 0o777 == 0o600
     assert [status for *_, status in site.requests].count(206) == 1
 
 
 def test_refused_credentials(site: FaultServer, tmp_path: Path) -> None:
     site.files["login"] = b"wrong"
     said = refused(tmp_path / "cityscapes")
-    assert "Bad credentials." in said and "csDownload -l" in said
+    assert "does not accept the credentials of" in said and "csDownload -l" in said
     # the package has removed them
     said = refused(tmp_path / "cityscapes")
     assert "register" in said and "credentials.json" in said and str(tmp_path / "cityscapes") in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +33,15 @@ def login(folder: Path) -> requests.Session:
             f"Cityscapes wants a login: register at {SITE}/register and let `csDownload -l` store your credentials "
             f"(in {kept}), {otherwise}"
         )
+    with suppress(OSError):
+        kept.chmod(0o600)  # the package leaves the password readable for everybody
     try:
         session: requests.Session = downloader.login()
     except requests.RequestException as error:
         raise UserError(f"{SITE} cannot be reached or is out of order: {type(error).__name__}") from None
-    except Exception as error:  # the library says "Bad credentials." and removes them
+    except Exception:  # the library says "Bad credentials." and removes them
         raise UserError(
-            f"{SITE} does not accept the credentials of {kept}: {error} Let `csDownload -l` store others, {otherwise}"
+            f"{SITE} does not accept the credentials of {kept}: let `csDownload -l` store others, {otherwise}"
         ) from None
     return session
 

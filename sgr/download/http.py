@@ -6,13 +6,16 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.exceptions import ChunkedEncodingError, ConnectionError, RequestException, Timeout
+from requests.exceptions import RequestException, Timeout
 from tqdm import tqdm
 from urllib3.util.retry import Retry
 
+from sgr.download.address import printable
 from sgr.download.space import need
 from sgr.errors import UserError
 from sgr.files import read_json, write_json
@@ -38,7 +41,18 @@ def patient(session: requests.Session | None = None) -> requests.Session:
     )
     for scheme in ("http://", "https://"):
         session.mount(scheme, HTTPAdapter(max_retries=retry))
+    session.hooks["response"] = [_stay_encrypted]
     return session
+
+
+def _stay_encrypted(response: requests.Response, **_: Any) -> None:
+    """Raise UserError for a redirect from HTTPS to HTTP, before it is followed."""
+    following = urljoin(response.url, response.headers.get("Location", ""))
+    if response.is_redirect and response.url.startswith("https:") and following.startswith("http:"):
+        raise UserError(
+            f"{printable(response.url)} leads to {printable(following)}, which is not encrypted: get the file in "
+            "another way and put it into the dataset's folder, or set SGR_MIRROR to a place that has it"
+        )
 
 
 def fetch(
@@ -50,8 +64,9 @@ def fetch(
 ) -> None:
     """Make `part` the whole file at an address, from where an earlier call with the same `part` was interrupted.
 
-    Beside it, `<part>.json` says of which file the bytes are. They are only continued if the server says that its
-    file is still that one, by its ETag or date; where it gives neither, if the caller is to verify a checksum.
+    Beside it, `<part>.json` says of which file the bytes are, without the secrets of its address. They are only
+    continued if the server says that its file is still that one, by its ETag or date; where it gives neither, if the
+    caller is to verify a checksum.
 
     Args:
         size: bytes that the file is known to have.
@@ -70,8 +85,8 @@ def fetch(
             best = max(best, reached)
             if failures == ATTEMPTS:
                 raise UserError(
-                    f"{address}: {error} at byte {reached}, {ATTEMPTS} times without getting any further: what is "
-                    "there is kept, run the command again later"
+                    f"{printable(address)}: {error} at byte {reached}, {ATTEMPTS} times without getting any further: "
+                    "what is there is kept, run the command again later"
                 ) from None
             time.sleep(min(PAUSE * 2**failures, LONGEST_PAUSE))
 
@@ -85,7 +100,7 @@ def _transfer(
 ) -> None:
     note = part.with_name(part.name + ".json")
     origin = read_json(note) if note.exists() else {}
-    same = origin.get("address") == address and (origin["validator"] or has_checksum)
+    same = origin.get("address") == printable(address) and (origin["validator"] or has_checksum)
     have = _length(part) if same else 0
     expected = size or (origin["total"] if have else None)
     if have and have == expected:
@@ -111,14 +126,16 @@ def _transfer(
                 raise _Interrupted("the server's file changed")
         if size and total not in (None, size):
             raise UserError(
-                f"{address}: the server announces {total} bytes, but the published file has {size}: set SGR_MIRROR "
-                "to a place that has the published one"
+                f"{printable(address)}: the server announces {total} bytes, but the published file has {size}: set "
+                "SGR_MIRROR to a place that has the published one"
             )
         if total is not None:
             need(total - have, part.parent, part.name.removesuffix(".part"))
         if not have:
             part.unlink(missing_ok=True)
-            write_json(note, {"address": address, "validator": _validator(response), "total": total})
+            write_json(
+                note, {"address": printable(address), "validator": _validator(response), "total": total}
+            )
         _append(response, part, have, total)
     if total is not None and _length(part) < total:
         raise _Interrupted("the connection broke")
@@ -126,19 +143,20 @@ def _transfer(
 
 def _get(session: requests.Session, address: str, headers: dict[str, str]) -> requests.Response:
     """A response with status 200, or 206 or 416 where a range was asked for. Raises UserError."""
+    shown = printable(address)
     try:
         response = session.get(address, headers=headers, stream=True, timeout=TIMEOUT)
     except Timeout:
-        raise UserError(f"{address}: the server does not answer, run the command again later") from None
+        raise UserError(f"{shown}: the server does not answer, run the command again later") from None
     except RequestException as error:
         raise UserError(
-            f"{address} cannot be reached ({_reason(error)}): run the command again on a machine with a network, or "
+            f"{shown} cannot be reached ({_reason(error)}): run the command again on a machine with a network, or "
             "set SGR_MIRROR to a place that has the file"
         ) from None
     if response.status_code == 200 or (response.status_code in (206, 416) and "Range" in headers):
         return response
     response.close()
-    what = f"{address}: the server answers {response.status_code} {response.reason}"
+    what = f"{shown}: the server answers {response.status_code} {response.reason}"
     if response.status_code in BUSY:
         raise UserError(f"{what}, {ATTEMPTS} times and more: run the command again later")
     raise UserError(
@@ -181,12 +199,14 @@ def _append(response: requests.Response, part: Path, have: int, total: int | Non
 def _chunks(response: requests.Response) -> Iterator[bytes]:
     try:
         yield from response.iter_content(CHUNK)
-    except (ChunkedEncodingError, ConnectionError, Timeout):
+    except RequestException:
         raise _Interrupted("the connection broke") from None
 
 
 def _reason(error: BaseException) -> str:
     """The innermost cause that the libraries have wrapped, in one line."""
+    if isinstance(error, ValueError):
+        return type(error).__name__  # their text holds the address
     inner = getattr(error, "reason", None) or (error.args[-1] if error.args else None)
     if isinstance(inner, BaseException):
         return _reason(inner)

@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from sgr.download import cityscapes_login as cityscapes
 from sgr.download import http
+from sgr.download.address import below, printable
 from sgr.download.layout import Archive
 from sgr.download.space import need
 from sgr.download.unpack import Damaged, unpack
@@ -121,11 +122,13 @@ def _downloaded(archive: Archive, folder: Path, mirror: str | None) -> Path:
     if path.exists():
         return path
     address, session = _origin(archive, folder, mirror)
-    print(f"{archive.name}: from {address} into {folder}", flush=True)
+    print(f"{archive.name}: from {printable(address)} into {folder}", flush=True)
     part = path.with_name(path.name + ".part")
     http.fetch(address, part, http.patient(session), archive.bytes, archive.checksum is not None)
     try:
-        verify(part, archive, f"it was removed, run the command again or get {address} in another way")
+        verify(
+            part, archive, f"it was removed, run the command again or get {printable(address)} in another way"
+        )
     except UserError:
         part.unlink()
         raise
@@ -138,7 +141,12 @@ def _downloaded(archive: Archive, folder: Path, mirror: str | None) -> Path:
 
 def _origin(archive: Archive, folder: Path, mirror: str | None) -> tuple[str, requests.Session]:
     if mirror and "://" in mirror:
-        return f"{mirror.rstrip('/')}/{archive.name}", requests.Session()
+        return below(mirror, archive.name), requests.Session()
+    if mirror and not Path(mirror).expanduser().is_dir():
+        raise UserError(
+            "SGR_MIRROR, or mirror in cluster.yaml, names neither an address, which begins with https://, nor a folder "
+            "that is there"
+        )
     if mirror:
         raise UserError(f"the mirror {mirror} holds no {archive.name}: put it there, or unset SGR_MIRROR")
     if archive.address:

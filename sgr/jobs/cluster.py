@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sgr.errors import UserError
 from sgr.jobs.project import Project
@@ -79,6 +79,8 @@ class Slurm(BaseModel):
 
 class Cluster(BaseModel):
     """Where jobs run; folders are absolute. A project subclasses it, names itself, and may add settings of its own.
+
+    No sentence shows the value of a setting with `repr=False`.
 
     Attributes:
         executor: `inline` in the calling process, `local` in one of their own, or `slurm`.
@@ -151,6 +153,11 @@ def _read(file: Path) -> dict[str, Any]:
     # YAML 1.2: in 1.1, which PyYAML reads, 24:00:00 is the number 86400
     try:
         values = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
+    except MarkedYAMLError as error:
+        # less the text of the line, and the value of a key that comes twice, which may be secret
+        where = f"line {error.problem_mark.line + 1}, " if error.problem_mark else ""
+        problem = (error.problem or error.context or "").partition(" with value ")[0]
+        raise UserError(f"cluster.yaml cannot be read: {where}{problem}") from None
     except (OSError, UnicodeDecodeError, YAMLError) as error:
         raise UserError(f"cluster.yaml cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(values or {}, dict):
@@ -169,6 +176,7 @@ def _sentence(error: ValidationError, cluster: type[Cluster], overrides: dict[st
         return f"cluster.yaml: unknown key `{key}`, {meant} known ones are {', '.join(known)}"
     if top in overrides:
         return f"{cluster.variable(top)}={overrides[top]}: {what}"
-    if isinstance(first["input"], dict):
+    secret = top in cluster.model_fields and not cluster.model_fields[top].repr
+    if secret or isinstance(first["input"], dict):
         return f"cluster.yaml: `{key}`: {what}"
     return f"cluster.yaml: `{key}` is {first['input']!r}: {what}"
