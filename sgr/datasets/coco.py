@@ -32,10 +32,13 @@ CLASSES = (
 SPLITS = {"train2017": Split(118287, (480, 640)), "val2017": Split(5000, (480, 640))}
 FIRST_VAL = 500_000  # `write` numbers validation images from here: an image has one id in both splits
 
+# images.cocodataset.org is a bucket of this server, whose certificate is not of that name
+SERVER = "https://s3.amazonaws.com/images.cocodataset.org"
+
 ARCHIVES = (
     Archive(
         "train2017.zip",
-        "http://images.cocodataset.org/zips/train2017.zip",
+        f"{SERVER}/zips/train2017.zip",
         ("train2017",),
         unpacked=19.5,
         checksum="sha256:69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
@@ -43,7 +46,7 @@ ARCHIVES = (
     ),
     Archive(
         "val2017.zip",
-        "http://images.cocodataset.org/zips/val2017.zip",
+        f"{SERVER}/zips/val2017.zip",
         ("val2017",),
         unpacked=0.9,
         checksum="sha256:4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
@@ -51,7 +54,7 @@ ARCHIVES = (
     ),
     Archive(
         "annotations_trainval2017.zip",
-        "http://images.cocodataset.org/annotations/annotations_trainval2017.zip",
+        f"{SERVER}/annotations/annotations_trainval2017.zip",
         ("annotations",),
         unpacked=0.9,
         checksum="sha256:113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",

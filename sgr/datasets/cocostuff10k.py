@@ -40,7 +40,7 @@ FIRST_TEST = 500_000  # `write` numbers test images from here, and `finish` know
 
 ARCHIVE = Archive(
     "cocostuff-10k-v1.1.zip",
-    "http://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/cocostuff-10k-v1.1.zip",
+    "https://calvin.inf.ed.ac.uk/wp-content/uploads/data/cocostuffdataset/cocostuff-10k-v1.1.zip",
     ("images", "annotations", "imageLists"),
     unpacked=2.4,
 )
