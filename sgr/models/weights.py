@@ -33,8 +33,9 @@ def find(backbone: str, source: Published | None, folder: Path | None) -> Path:
         )
     digest = sha256_file(path)
     if not digest.startswith(source.sha256):
+        published = source.sha256 + "…" * (len(source.sha256) < len(digest))
         raise UserError(
-            f"{path} has SHA-256 {digest[:8]}…, not {source.sha256}…: it is damaged or another file, get it anew"
+            f"{path} has SHA-256 {digest}, not {published}: it is damaged or another file, get it anew"
         )
     return path
 
