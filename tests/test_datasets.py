@@ -159,6 +159,8 @@ def test_a_new_dataset_takes_two_files(tmp_path: Path) -> None:
     assert "  whole\n" in ended.stdout and "garden: " in ended.stdout and ended.returncode == 0
     (root / "data/garden/val/1.ids.png").unlink()
     ended = run(root, sys.executable, "-m", "sgr", "data-check", "garden")
-    assert ended.returncode == 1 and "val holds 3 of 4 *.png files, 1.ids.png is missing" in ended.stdout
+    assert (
+        ended.returncode == 1 and "1 of 4 images of val is missing or empty (val/1.ids.png)" in ended.stdout
+    )
     ended = run(root, sys.executable, "-m", "sgr", "data-check", "gardens")
     assert "use one of ade20k, camvid, cityscapes, coco, cocostuff10k, garden\n" in ended.stderr

@@ -222,6 +222,17 @@ def test_sizes(tmp_path: Path) -> None:
         assert str(root / place) in sentence and str(root / partner) in sentence
 
 
+def test_two_files_of_one_image(project: dict[str, Any], folders: Path) -> None:
+    """The reader would refuse them."""
+    copy = folders / "camvid/train/train_000004.jpg"
+    copy.write_bytes(b"x")
+    try:
+        (sentence,) = count("camvid", folders / "camvid").problems
+    finally:
+        copy.unlink()
+    assert "1 image too many in train (train/train_000004.png)" in sentence
+
+
 def test_name_that_is_no_text(tmp_path: Path) -> None:
     """It can be printed."""
     generate("camvid", tmp_path, {"train": 1, "val": 1, "test": 1}, (32, 40), seed=0)

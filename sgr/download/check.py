@@ -50,7 +50,7 @@ def check(dataset: str, root: Path, deep: bool = False) -> Report:
             problems += [] if report.problems else [_sentence(dataset, error)]
     lacking = {archive.name for archive in needed(about.archives, root)}
     files = [
-        (part.split, part.kind, name, _file(root, part, name))
+        (part.split, part.kind, name, _files(root, part, name)[0])
         for part in about.layout(root)
         if part.archive not in lacking
         for name in _chosen(sorted(stems(root / part.folder, part.suffixes)), deep)
@@ -101,7 +101,7 @@ def count(dataset: str, root: Path) -> Report:
             group = part.split, part.kind, part.archive, part.needed
             missing, extra = differences.setdefault(group, ([], []))
             missing += _missing(root, part, found, names)
-            extra += _extra(part, found, names)
+            extra += _extra(root, part, found, names)
     for (split, kind, source, needed_here), (missing, extra) in differences.items():
         found_wrong = report.problems if needed_here else report.notes
         if number := _number(missing):
@@ -131,11 +131,12 @@ def _missing(root: Path, part: Part, found: set[str], names: set[str]) -> list[C
     return missing + ([(unknown, f"some of {part.folder}/")] if unknown > 0 else [])
 
 
-def _extra(part: Part, found: set[str], names: set[str]) -> list[Counted]:
+def _extra(root: Path, part: Part, found: set[str], names: set[str]) -> list[Counted]:
     """What a part has too much: files by name where the names of all that belong there are known, else the folder."""
+    twice = {name for name in found if len(part.suffixes) > 1 and len(_files(root, part, name)) > 1}
     if part.files and len(names) == part.files:
-        return _each(part.folder, found - names, part.suffixes)
-    many = len(found) - part.files
+        return _each(part.folder, found - names | twice, part.suffixes)
+    many = len(found) + len(twice) - part.files
     return [(many, f"{'some of ' if part.files else ''}{part.folder}/")] if many > 0 else []
 
 
@@ -164,9 +165,10 @@ def _chosen(names: list[str], deep: bool) -> list[str]:
     return [names[round(index * (len(names) - 1) / (SAMPLE - 1))] for index in range(SAMPLE)]
 
 
-def _file(root: Path, part: Part, name: str) -> Path:
+def _files(root: Path, part: Part, name: str) -> list[Path]:
+    """The file of a name; two where it stands there with two suffixes."""
     paths = (root / part.folder / (name + suffix) for suffix in part.suffixes)
-    return next(path for path in paths if path.is_file())
+    return [path for path in paths if path.is_file()]
 
 
 def _annotated_sizes(dataset: str, root: Path) -> dict[tuple[str, str], tuple[Path, tuple[int, ...]]]:
