@@ -86,9 +86,7 @@ class Annotations:
     Of an annotation memory holds its place in the file, 16 bytes, and forked and spawned workers may share it.
     """
 
-    def __init__(
-        self, root: str | os.PathLike[str], split: str, names: Container[str] | None = None
-    ) -> None:
+    def __init__(self, root: str | os.PathLike[str], split: str, names: Container[str] | None = None) -> None:
         """`root` holds `train2017/`, `val2017/` and `annotations/`.
 
         names: of the files of the images that are meant; those that are listed beside them are left out.

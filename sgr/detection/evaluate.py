@@ -54,8 +54,9 @@ def evaluate(settings: DetectSettings, files: EvaluationFiles, seed: int, folder
     ids = [image.id for image in annotations.images]
     metrics: dict[str, Any] = {**average_precision(annotation_file(files.data, split), found, ids)}
     metrics |= {f"{kind}_finds_nothing": metrics[f"{kind}_ap"] == 0 for kind in KINDS}
-    things = (one for annotated in annotations for one in read_instances(annotated) if not one.crowd)
-    metrics |= {"images": len(images), "classes": len({one.category for one in things})}
+    shown = (one for number in range(len(images)) for one in read_instances(annotations[number]))
+    classes = {one.category for one in shown if not one.crowd}
+    metrics |= {"images": len(images), "classes": len(classes)}
     write_json(folder / "metrics.json", {split: metrics, "parameters": parameter_count(network)})
     write_json(folder / "measured.json", measured(device, speed))
 
