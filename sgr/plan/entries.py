@@ -291,7 +291,7 @@ class _Planner:
         return self.entry("overhead", settings, roots=("sgr.losses",), drawing=drawing)
 
     def download(self, name: str) -> Entry[DownloadSettings]:
-        params, images, roots = self.params, None, [f"sgr.data.{name}"]
+        params, images, subset, roots = self.params, None, None, [f"sgr.data.{name}"]
         if self.generated and (asked := self.profile.generated):
             detection = params.detection
             if name == detection.dataset:
@@ -304,7 +304,9 @@ class _Planner:
             of_split = {split: counts.train if split == train else counts.test for split in sorted(splits)}
             images = GeneratedImages(of_split, asked.size, asked.seed)
             roots += ["sgr.generated.generate", f"sgr.datasets.{name}"]
-        return self.entry("download", DownloadSettings(name, images), name, roots)
+        if most := self.profile.subset.get(name):
+            subset = {split: min(of.images, most) for split, of in describe(name).splits.items()}
+        return self.entry("download", DownloadSettings(name, images, subset), name, roots)
 
     def components(self, name: str) -> Entry[ComponentSettings]:
         settings = self._components(name)
