@@ -130,6 +130,15 @@ class _Planner:
                 ),
                 row.dataset,
                 weights=row.backbone if profile.pretrained else None,
+                training={
+                    "dataset": row.dataset,
+                    "split": dataset.train,
+                    "backbone": about["backbone"],
+                    "iterations": loop.iterations,
+                    "batch_size": loop.batch_size,
+                    "crop": training.crop,
+                    "resize": training.resize,
+                },
                 **about,
             ),
             "evaluate": self.entry(
@@ -200,6 +209,14 @@ class _Planner:
                 weights=backbone if profile.pretrained and not row.trained else None,
                 start=row.trained,
                 start_seed=seeds_of_start[0] if row.trained else None,
+                training={
+                    "dataset": detection.dataset,
+                    "split": detection.train,
+                    "backbone": about["backbone"],
+                    "iterations": training.iterations,
+                    "batch_size": training.batch_size,
+                    "sides": detector.min_sizes,
+                },
                 **about,
             ),
             "detect": self.entry(
@@ -243,6 +260,7 @@ class _Planner:
             row=name,
             seeds=made["train"].seeds,
             weights=made["train"].weights,
+            training=made["train"].training,
         )
 
     def overhead(self) -> Entry[OverheadSettings]:
@@ -362,6 +380,7 @@ class _Planner:
             self.sources.scripts(stage, drawing),
             dataset=dataset,
             generated=self.generated,
+            official={split: of.images for split, of in describe(dataset).splits.items()} if dataset else {},
             **about,
         )
 
