@@ -14,8 +14,8 @@ from sgr.files import write_bytes
 
 from . import style
 from .about import Count
+from .images import Images, of_images
 from .markdown import DASH, Column, number, render, text
-from .notice import Images, of_images
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -70,8 +70,11 @@ def _images(about: About, split: str) -> Iterator[str]:
         return
     if not (count := about.splits[split]).whole:
         yield f"measured on a part of the dataset: {_part(count, split)}"
-    if not about.training.images.whole:
-        yield f"trained on a part of the dataset: {_part(about.training.images, about.training.split)}"
+    training = about.training
+    if not training.images.whole:
+        yield f"trained on a part of the dataset: {_part(training.images, training.split)}"
+    if training.start and not training.start.images.whole:
+        yield f"from a network trained on a part of its dataset: {_part(training.start.images, training.start.split)}"
 
 
 def _part(count: Count, split: str) -> str:
@@ -80,7 +83,10 @@ def _part(count: Count, split: str) -> str:
 
 def _schedule(training: Training, backbone: str) -> Iterator[str]:
     """How a training differs from the paper's of its dataset."""
-    paper = published.schedules()[training.dataset]
+    paper = published.schedules().get(training.dataset)
+    if paper is None:
+        yield "a dataset that the paper does not train on"
+        return
     crop = training.crop if training.resize in (None, 1.0) else None
     if (training.iterations, training.batch_size, crop) != paper:
         images = f"crops of {size(paper.crop)} pixels" if paper.crop else "images"
@@ -90,9 +96,6 @@ def _schedule(training: Training, backbone: str) -> Iterator[str]:
     if training.backbone != backbone:
         yield "another backbone than the paper's"
     if training.start:
-        part = training.start.images
-        if not part.whole:
-            yield f"from a network trained on a part of its dataset: {_part(part, training.start.split)}"
         for words in _schedule(training.start, backbone):
             yield f"from a network of {words}"
 

@@ -72,8 +72,8 @@ def table1() -> Table:
     return Table(
         "Table 1. Semantic segmentation",
         "mIoU in percent, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with horizontal "
-        "flip. difference = ours minus paper. gain = the row minus the row it is added on; ours is paired by "
-        "seed. ± is the sample standard deviation over seeds.",
+        "flip. difference = ours minus paper, where images and schedule are the paper's. gain = the row minus the row "
+        "it is added on; ours is paired by seed. ± is the sample standard deviation over seeds.",
         tuple(section(dataset, split) for dataset, split in published.splits().items()),
         paper="table1",
     )
@@ -114,7 +114,8 @@ def table2() -> Table:
     return Table(
         "Table 2. Semantics and diversity of the tokens",
         "S: entropy of a token's votes, base 10, ↓ lower is better. D: variance between the tokens' votes, "
-        "↑ higher is better. difference = ours minus paper. ± is the sample standard deviation over seeds.",
+        "↑ higher is better. difference = ours minus paper, where images and schedule are the paper's. ± is the sample "
+        "standard deviation over seeds.",
         (
             Section(
                 lambda network: (
@@ -173,7 +174,7 @@ def table3() -> Table:
         "AP in percent, ↑ higher is better, by COCO's evaluation on val2017: AP is the mean over IoU 0.50 to 0.95; S, "
         "M and L are instances below 32², below 96² and from 96² pixels on. The plain row starts from ImageNet's "
         "weights, the others from the network of COCO-Stuff-10K without its head, the unit kept. difference = ours "
-        "minus paper. ± is the sample standard deviation over seeds.",
+        "minus paper, where images and schedule are the paper's. ± is the sample standard deviation over seeds.",
         (section("box", "Boxes"), section("mask", "Masks")),
         paper="table3",
     )
@@ -188,9 +189,9 @@ def table4() -> Table:
     return Table(
         "Table 4. Ablations on COCO-Stuff-10K",
         "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
-        "D ↑ higher is better. difference = ours minus paper. gain = the variant minus the whole unit "
-        "(first line); ours is paired by seed. ± is the sample standard deviation over seeds. S_C and D_C are of the "
-        "test images; S_I and D_I of MS-COCO val2017, whose bins are an image's instances of things: crowd regions, "
+        "D ↑ higher is better. difference = ours minus paper, where images and schedule are the paper's. gain = the "
+        "variant minus the whole unit (first line); ours is paired by seed. ± is the sample standard deviation over "
+        "seeds. S_C and D_C are of the test images; S_I and D_I of MS-COCO val2017, whose bins are an image's instances of things: crowd regions, "
         "stuff and images without an instance are left out.",
         (
             Section(
