@@ -191,8 +191,8 @@ def table4() -> Table:
         "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
         "D ↑ higher is better. difference = ours minus paper, where images and schedule are the paper's. gain = the "
         "variant minus the whole unit (first line); ours is paired by seed. ± is the sample standard deviation over "
-        "seeds. S_C and D_C are of the test images; S_I and D_I of MS-COCO val2017, whose bins are an image's instances of things: crowd regions, "
-        "stuff and images without an instance are left out.",
+        "seeds. S_C and D_C are of the test images; S_I and D_I of MS-COCO val2017, whose bins are an image's "
+        "instances of things: crowd regions, stuff and images without an instance are left out.",
         (
             Section(
                 _of_table4,
