@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from sgr.jobs.job import Job
     from sgr.plan.entry import Entry
 
+# What the training of a row is, in its folder of work/<profile>/train or transfer.
+ABOUT = "about.json"
+
 
 def run(function: Callable[..., None], *names: str) -> None:
     """Call `function` with the command line's arguments, `names`; a user's mistake ends with status 2."""
@@ -67,12 +70,48 @@ def run_and_take(kind: str, profile: str, row: str) -> tuple[Entry[Any], dict[in
     return entry, jobs, folder
 
 
-def write_result(profile: str, entry: Entry[Any], folder: Path, artefact: str, suffix: str = "") -> None:
+def write_result(kind: str, profile: str, entry: Entry[Any], artefact: str, suffix: str = "") -> None:
     """Write results/<profile>/<dataset>/<row><suffix>.json: an artefact of each seed beside what it is of."""
     from sgr.files import read_json, write_json
+    from sgr.kinds import TRAINED_BY
 
+    folder = Path("work", profile, kind, entry.row)
     seeds = {str(seed): read_json(folder / str(seed) / artefact) for seed in entry.seeds}
-    about = {"row": entry.row, "dataset": entry.dataset, "backbone": entry.backbone}
-    write_json(
-        Path("results", profile, entry.results, f"{entry.row}{suffix}.json"), {**about, "seeds": seeds}
-    )
+    measured = next(iter(seeds.values()))
+    training = read_json(Path("work", profile, TRAINED_BY[kind].name, entry.row, ABOUT))
+    result = {
+        "row": entry.row,
+        "dataset": entry.dataset,
+        "backbone": entry.backbone,
+        "about": about(profile, entry, [split for split in entry.official if split in measured], training),
+        "seeds": seeds,
+    }
+    write_json(Path("results", profile, entry.results, f"{entry.row}{suffix}.json"), result)
+
+
+def about(profile: str, entry: Entry[Any], splits: Iterable[str], training: Any) -> dict[str, Any]:
+    """What a result on these splits is of, as `sgr.report.about.About` has it."""
+    counted = count(profile, entry)
+    source = "generated" if entry.generated else "folder"
+    return {"source": source, "splits": {split: counted[split] for split in splits}, "training": training}
+
+
+def about_training(profile: str, entry: Entry[Any]) -> dict[str, Any]:
+    """What a training is, as `sgr.report.about.Training` has it."""
+    from sgr.files import read_json
+
+    images = count(profile, entry)[entry.training["split"]]
+    start = read_json(Path("work", profile, "train", entry.start, ABOUT)) if entry.start else None
+    return {**entry.training, "images": images, "start": start}
+
+
+def count(profile: str, entry: Entry[Any]) -> dict[str, dict[str, int]]:
+    """How many images of each split the manifest of the stage's dataset has, and how many there are officially."""
+    from sgr.files import read_json
+    from sgr.plan import inputs
+
+    splits = read_json(inputs.manifest(profile, entry.dataset))["splits"]
+    return {
+        split: {"images": len(splits[split]), "official": official}
+        for split, official in entry.official.items()
+    }

@@ -30,8 +30,10 @@ def main(profile: str, dataset: str) -> None:
     write(
         statistics,
         profile=profile,
+        generated=entry.generated,
         dataset=dataset,
         split=components.split,
+        official=entry.official[components.split],
         classes=about.classes,
         things=things,
         L=entry.settings.L,

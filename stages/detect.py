@@ -7,8 +7,8 @@ from stages.common import run, run_and_take, write_result
 
 def main(profile: str, row: str) -> None:
     """Write results/<profile>/coco/<row>.json, one entry a seed."""
-    entry, _, folder = run_and_take("detect", profile, row)
-    write_result(profile, entry, folder, "metrics.json")
+    entry, *_ = run_and_take("detect", profile, row)
+    write_result("detect", profile, entry, "metrics.json")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from stages.common import run
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sgr.plan.stage_settings import GeneratedImages
 
 
@@ -23,13 +25,13 @@ def main(profile: str, dataset: str) -> None:
     if settings.generated:
         generate(dataset, settings.generated, manifest)
     else:
-        download(dataset, manifest)
+        download(profile, dataset, settings.subset, manifest)
 
 
-def download(dataset: str, manifest: Path) -> None:
-    """Bring a real dataset into its folder, if it is not there, and write its manifest."""
+def download(profile: str, dataset: str, subset: Mapping[str, int] | None, manifest: Path) -> None:
+    """Bring a real dataset into its folder, if it is not there, and write its manifest, or that of a part of it."""
     from sgr.datasets import describe
-    from sgr.download.check import count
+    from sgr.download.check import demand_whole
     from sgr.download.manifest import make
     from sgr.download.present import make_present
     from sgr.files import write_json
@@ -41,13 +43,12 @@ def download(dataset: str, manifest: Path) -> None:
     if machine.data_folder(dataset) is None:
         (main_root() / "data").mkdir(exist_ok=True)
     make_present(dataset, describe(dataset).archives, folder, machine.mirror)
-    # a part of a dataset may be all that somebody wants; the manifest fixes which
-    problems = count(dataset, folder).problems
-    for problem in problems[:6]:
-        print(f"warning: {problem}")
-    if problems[6:]:
-        print(f"warning: {dataset}: and {len(problems) - 6} more, which make data-check names")
-    write_json(manifest, make(folder, dataset))
+    if subset is None:
+        file = f"params/profiles/{profile}.yaml"
+        demand_whole(
+            dataset, folder, f"or ask for N images of each split by `subset: {{{dataset}: N}}` in {file}"
+        )
+    write_json(manifest, make(folder, dataset, subset))
 
 
 def generate(dataset: str, images: GeneratedImages, manifest: Path) -> None:

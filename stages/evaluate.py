@@ -7,8 +7,8 @@ from stages.common import run, run_and_take, write_result
 
 def main(profile: str, row: str) -> None:
     """Write results/<profile>/<dataset>/<row>.json, one entry a seed."""
-    entry, _, folder = run_and_take("evaluate", profile, row)
-    write_result(profile, entry, folder, "metrics.json")
+    entry, *_ = run_and_take("evaluate", profile, row)
+    write_result("evaluate", profile, entry, "metrics.json")
 
 
 if __name__ == "__main__":

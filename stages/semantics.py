@@ -12,7 +12,7 @@ def main(profile: str, row: str) -> None:
     from sgr.files import write_bytes
 
     entry, _, folder = run_and_take("semantics", profile, row)
-    write_result(profile, entry, folder, "semantics.json", ".semantics")
+    write_result("semantics", profile, entry, "semantics.json", ".semantics")
     examples = (folder / str(entry.seeds[0]) / "tokens.npz").read_bytes()
     write_bytes(Path("work", profile, "tokens", entry.results, f"{row}.npz"), examples)
 

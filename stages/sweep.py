@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common import finish, run, take
+from stages.common import about, about_training, finish, run, take
 
 
 def main(profile: str, dataset: str) -> None:
@@ -12,6 +12,7 @@ def main(profile: str, dataset: str) -> None:
     from sgr.files import read_json, write_json
     from sgr.plan.entry import read
     from sgr.plan.jobs import all_of, sweep
+    from sgr.report.about import parse
     from sgr.report.settings import SweepSettings
     from sgr.report.sweep import write_sweep
 
@@ -30,7 +31,11 @@ def main(profile: str, dataset: str) -> None:
         }
         found = [read_json(folders[seed] / "metrics.json") for seed in evaluated]
         measured[K, L] = [metrics[settings.split] for metrics in found]
-    write_sweep(profile, entry.row, settings.network, settings.split, settings.K, settings.L, measured)
+    of = about(profile, entry, [settings.split], about_training(profile, entry))
+    made_of = parse({**of, "dataset": dataset}, folder)
+    write_sweep(
+        profile, entry.row, settings.network, settings.split, settings.K, settings.L, measured, made_of
+    )
     write_json(Path("results", "provenance", profile, "sweep.json"), provenance)
 
 

@@ -6,17 +6,18 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from stages.common import run, run_and_take
+from stages.common import ABOUT, about_training, run, run_and_take
 
 
 def main(profile: str, row: str, kind: str = "train") -> None:
-    """Write work/<profile>/train/<row>/<seed>/ and results/<profile>/curves/<dataset>/<row>.csv."""
+    """Write work/<profile>/train/<row>/ (about.json, <seed>/) and results/<profile>/curves/<dataset>/<row>.csv."""
     from sgr.files import write_bytes, write_json
     from sgr.plan.jobs import stored
 
     entry, jobs, folder = run_and_take(kind, profile, row)
     for seed, trained in stored(jobs).items():
         write_json(folder / str(seed) / "job.json", {"identity": trained.identity})
+    write_json(folder / ABOUT, about_training(profile, entry))
     curves = join_curves(folder, entry.seeds).encode()
     write_bytes(Path("results", profile, "curves", entry.results, f"{row}.csv"), curves)
 

@@ -224,12 +224,14 @@ def test_numbers_of_the_table() -> None:
     )
 
 
-def written(folder: Path, of: Statistics, things: Any = THINGS) -> Path:
+def written(folder: Path, of: Statistics, things: Any = THINGS, generated: bool = True) -> Path:
     write(
         of,
         profile="mini",
+        generated=generated,
         dataset="cityscapes",
         split="train",
+        official=2975,
         classes=("road", "car", "train"),
         things=things,
         L=4,
@@ -243,7 +245,12 @@ def written(folder: Path, of: Statistics, things: Any = THINGS) -> Path:
 def test_files_of_the_report(tmp_path: Path) -> None:
     folder = written(tmp_path, statistics())
     text = (folder / "component_statistics_cityscapes.md").read_text()
-    assert "generated data" in text.splitlines()[0]
+    part = "of 2975 images of train)."
+    assert text.splitlines()[0] == (
+        "Generated images, not the real dataset: Cityscapes (2 images in the place of 2975 of train)."
+    )
+    real = written(tmp_path / "real", statistics(), generated=False) / "component_statistics_cityscapes.md"
+    assert real.read_text().splitlines()[0] == f"A part of Cityscapes (2 {part}"
     assert "at least 10 % of the component's pixels" in text and "at least 20 % of the instance's" in text
     assert "a square of 3 pixels, components below 5 %" in text and "L = 4" in text
     lines = [
@@ -350,7 +357,8 @@ def test_the_stage_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     made = dataset_on_disk(tmp_path / "data" / "cityscapes")
     settings = StatisticsSettings(ComponentSettings("cityscapes", "train", 3, 0.05), L=2)
     monkeypatch.chdir(tmp_path)
-    entry.write(Entry(settings, Code(), dataset="cityscapes"), "mini", "component_statistics", "cityscapes")
+    planned = Entry(settings, Code(), dataset="cityscapes", official={"train": 2975, "val": 500})
+    entry.write(planned, "mini", "component_statistics", "cityscapes")
     write_json(tmp_path / "work/mini/data/cityscapes.json", made)
     components = tmp_path / "work/mini/components/cityscapes.zip"
     components.parent.mkdir()

@@ -145,6 +145,23 @@ def test_no_annotation_at_all(root: Path) -> None:
     assert [coco.Annotations(root, "val2017").instances(number) for number in (3, 5, 7)] == [[], [], []]
 
 
+def test_a_part_is_these_images_with_their_annotations(root: Path) -> None:
+    """Of three images two are meant, and the third need not be there."""
+    whole = coco.Annotations(root, "val2017")
+    images = [{"image": f"val2017/{number:012d}.jpg"} for number in (3, 7)]
+    (root / "val2017" / f"{5:012d}.jpg").unlink()
+    for part in (
+        coco.described(root, {"splits": {"val2017": images}}, "val2017"),
+        coco.index(root, "val2017", whole=False),
+    ):
+        assert [image.id for image in part.images] == [3, 7]
+        assert all(part.instances(number) == whole.instances(number) for number in (3, 7))
+        with pytest.raises(UserError, match="lists no image 5"):
+            part.instances(5)
+    with pytest.raises(UserError, match="lists image 5, but there is no"):
+        coco.index(root, "val2017")
+
+
 def test_workers_may_share_it(root: Path) -> None:
     found = coco.Annotations(root, "val2017")
     copied = pickle.loads(pickle.dumps(found))

@@ -107,6 +107,16 @@ def test_missing_partner(written, missing):
         module.index(root, "train")
 
 
+@pytest.mark.parametrize("missing", [(0,), (1,), (0, 1)])
+def test_of_a_part_what_lacks_a_file_is_left_out(written, missing):
+    name, root, _ = written
+    module = reader(name)
+    whole = module.index(root, "train")
+    for place in missing:
+        (whole[1].image, whole[1].label)[place].unlink()
+    assert module.index(root, "train", whole=False) == [whole[0], whole[2]]
+
+
 def test_missing_file(written):
     name, root, _ = written
     module = reader(name)

@@ -89,10 +89,10 @@ TABLE = np.full(256, INVALID, dtype=np.uint8)
 TABLE[:3] = 0, 1, IGNORE
 
 
-def index(root, split):
+def index(root, split, whole=True):
     files = list_files(root / split, ".png")
     labels = {name.removesuffix(".ids"): path for name, path in files.items() if name.endswith(".ids")}
-    return pair({name: path for name, path in files.items() if ".ids" not in name}, labels, ".png", ".ids.png")
+    return pair({name: path for name, path in files.items() if ".ids" not in name}, labels, ".png", ".ids.png", whole)
 
 
 def read_label(path):

@@ -29,6 +29,7 @@ from sgr.plan.params import load
 from sgr.report.labels import networks
 from sgr.report.tables import table3, write_table
 from tests import tiny_transfer
+from tests.made_of import real
 from tests.scratch import ROOT, checked
 
 
@@ -121,6 +122,20 @@ def test_a_size_that_is_not_there_has_no_figure() -> None:
     assert found["box_ap"] == found["mask_ap"] == found["mask_ap_s"] == pytest.approx(100)
 
 
+def test_images_that_were_not_looked_at_count_neither_way(files: TransferFiles) -> None:
+    """The AP of a part is that of the same part as a dataset of its own."""
+    truth = json.loads(annotation_file(files.data, "val2017").read_text())
+    looked_at = [image["id"] for image in truth["images"]][::3]
+    found = [one for one in guesses(files, 0) if one["image_id"] in looked_at]
+    alone = {
+        **truth,
+        "images": [image for image in truth["images"] if image["id"] in looked_at],
+        "annotations": [one for one in truth["annotations"] if one["image_id"] in looked_at],
+    }
+    assert average_precision(truth, found, looked_at) == average_precision(alone, found)
+    assert average_precision(truth, found) != average_precision(alone, found)
+
+
 # The job
 
 
@@ -188,10 +203,17 @@ def test_job_writes_metrics(files: TransferFiles, tmp_path: Path, confident: boo
         job.evaluate(settings, given, 0, tmp_path / folder)
     metrics = json.loads((tmp_path / "once" / "metrics.json").read_text())
     assert metrics.keys() == {"val2017", "parameters"}
-    assert metrics["val2017"].keys() == {f"{kind}_{figure}" for kind in KINDS for figure in FIGURES}
-    assert metrics["val2017"]["box_ap"] is not None
+    found = metrics["val2017"]
+    of_kind = {f"{kind}_{name}" for kind in KINDS for name in (*FIGURES, "finds_nothing")}
+    assert found.keys() == of_kind | {"images", "classes"}
+    truth = json.loads(annotation_file(files.data, "val2017").read_text())
+    things = {one["category_id"] for one in truth["annotations"] if not one["iscrowd"]}
+    assert (found["images"], found["classes"]) == (len(truth["images"]), len(things))
+    assert found["box_ap"] is not None
+    for kind in KINDS:
+        assert found[f"{kind}_finds_nothing"] is (found[f"{kind}_ap"] == 0)
     if not confident:
-        assert metrics["val2017"]["box_ap"] == metrics["val2017"]["mask_ap"] == 0
+        assert found["box_finds_nothing"] and found["mask_finds_nothing"]
     assert json.loads((tmp_path / "again" / "metrics.json").read_text()) == metrics
 
 
@@ -205,7 +227,8 @@ def result(folder: Path, row: str, box_ap: dict[str, float | None]) -> None:
     }
     path = folder / "mini" / "coco" / f"{row}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = {"row": row, "dataset": "coco", "backbone": "tiny_resnet", "seeds": seeds}
+    about = real("coco", start=real("cocostuff10k")["training"])
+    data = {"row": row, "dataset": "coco", "backbone": "tiny_resnet", "about": about, "seeds": seeds}
     path.write_text(json.dumps(data))
 
 
@@ -218,7 +241,7 @@ def test_table_3_has_the_papers_rows_beside_ours(tmp_path: Path) -> None:
     boxes, masks = (next(i for i, line in enumerate(lines) if line == f"## {t}") for t in ("Boxes", "Masks"))
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if line.startswith("| ")]
     header, plain = rows[0], dict(zip(rows[0], rows[1], strict=True))
-    assert boxes < masks and "generated" in lines[0]
+    assert boxes < masks and lines[0].startswith("The whole of MS-COCO (118287 images of train2017, 5000 ")
     assert (plain["method"], plain["backbone paper"], plain["seeds n"]) == (
         "Mask R-CNN C4",
         "ResNet-101",

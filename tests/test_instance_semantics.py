@@ -150,7 +150,7 @@ def test_job_equals_the_reference(
         padding = ((0, 0), (0, height - SIZE[0]), (0, width - SIZE[1]))
         values.append(reference.mask_semantics(regions[0].double().numpy(), np.pad(np.stack(masks), padding)))
     expected = np.mean(values, axis=0)
-    assert (found["images"], found["instances"]) == (2, 4)
+    assert (found["images"], found["instances"], found["classes"]) == (2, 4, 4)
     assert values[1] == (0, 0) and values[0][0] > 0.1
     measured = [found["semantics_instance"], found["diversity_instance"]]
     np.testing.assert_allclose(measured, expected, atol=1e-9)

@@ -59,6 +59,12 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ({f"{ROW}.prototypes": True}, (ROW, "upernet, segformer, hrnet", "'fcn'")),
     ({"protoseg.prototypes": 0}, ("protoseg.prototypes", "greater than or equal to 1")),
     ({"profiles.mini.generated": ...}, ("profiles/mini.yaml", "data: generated needs a section 'generated'")),
+    (
+        {"profiles.mini.subset": {"camvid": 4}},
+        ("profiles/mini.yaml: ", "subset is a part of a dataset in a folder", "generated.images"),
+    ),
+    ({"profiles.small.subset": {"camvit": 4}}, ("profiles.small.subset", "'camvit'", "camvid", "coco")),
+    ({"profiles.small.subset": {"camvid": 0}}, ("profiles/small.yaml: subset.camvid", "1", "not 0")),
     ({"profiles.mini.generated.images.test": ...}, ("profiles/mini.yaml: generated.images.test", "required")),
     ({"profile": "huge"}, ("profile 'huge'", "mini, paper, small")),
     (

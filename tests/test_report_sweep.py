@@ -8,20 +8,29 @@ from pathlib import Path
 import pytest
 
 from sgr.report import style, sweep
+from sgr.report.about import parse
 from sgr.report.labels import Network
 from sgr.report.sweep import Metrics
+from tests.made_of import tiny
 
 ROW, NETWORK = "my-row", Network("camvid", "fcn", "resnet101", "sgr")
+ABOUT = parse({**tiny("camvid"), "dataset": "camvid"}, "sweep")
+
+
+def metrics(single: float, multi: float, collapsed: bool = False) -> Metrics:
+    return {"miou_ss": single, "miou_ms": multi, "collapsed_ss": collapsed, "collapsed_ms": False}
+
+
 MEASURED: dict[tuple[int, int], list[Metrics]] = {
-    (8, 4): [{"miou_ss": 30.0, "miou_ms": 31.0}, {"miou_ss": 32.0, "miou_ms": 35.0}],
-    (16, 4): [{"miou_ss": 33.0, "miou_ms": 34.0}],
-    (16, 12): [{"miou_ss": 1 / 3, "miou_ms": 36.0}],
+    (8, 4): [metrics(30.0, 31.0), metrics(32.0, 35.0)],
+    (16, 4): [metrics(33.0, 34.0)],
+    (16, 12): [metrics(1 / 3, 36.0, collapsed=True)],
 }
 
 
 def written(results: Path) -> tuple[str, dict[tuple[str, str], dict[str, str]]]:
     """Markdown, and the CSV file's lines by K and L."""
-    sweep.write_sweep("mini", ROW, NETWORK, "val", [8, 16], [4, 12], MEASURED, results)
+    sweep.write_sweep("mini", ROW, NETWORK, "val", [8, 16], [4, 12], MEASURED, ABOUT, results)
     lines = csv.DictReader((results / "mini/sweep.csv").read_text().splitlines())
     return (results / "mini/sweep.md").read_text(), {(line["K"], line["L"]): line for line in lines}
 
@@ -45,9 +54,13 @@ def test_more_active_concepts_than_concepts_stay_blank(tmp_path: Path) -> None:
         [[cell.strip() for cell in line.strip("|").split("|")] for line in part.splitlines() if "**" in line]
         for part in markdown.split("## mIoU")[1:]
     )
-    assert single == [["**K = 8**", "31.00 ± 1.41", ""], ["**K = 16**", "33.00", "0.33"]]
+    assert single == [["**K = 8**", "31.00 ± 1.41", ""], ["**K = 16**", "33.00", "0.33 ‡"]]
+    assert markdown.endswith("\n‡ predicts one class for everything.\n")
     assert multi == [["**K = 8**", "33.00 ± 2.83", ""], ["**K = 16**", "34.00", "36.00"]]
-    assert "generated" in markdown.splitlines()[0] and "Dil-FCN + SGR on CamVid, val" in markdown
+    assert markdown.startswith(
+        "Generated images, not the real dataset: CamVid (64 images in the place of 367"
+    )
+    assert "Dil-FCN + SGR on CamVid, val" in markdown
 
 
 def test_heat_maps_have_the_tables_orientation() -> None:
@@ -67,9 +80,7 @@ def test_heat_maps_have_the_tables_orientation() -> None:
 
 
 def test_a_flat_map_still_shows_its_numbers() -> None:
-    flat: dict[tuple[int, int], list[Metrics]] = {
-        pair: [{"miou_ss": 5.0, "miou_ms": 5.0}] for pair in ((8, 4), (16, 4))
-    }
+    flat: dict[tuple[int, int], list[Metrics]] = {pair: [metrics(5.0, 5.0)] for pair in ((8, 4), (16, 4))}
     with style.drawing():
         figure = sweep.draw_sweep(sweep.grid(ROW, "val", [8, 16], [4], flat), NETWORK)
     assert [(text.get_text(), text.get_color()) for text in figure.axes[0].texts] == [("5.00", "white")] * 2

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from sgr.errors import UserError
+from sgr.plan.entries import entries
 from sgr.plan.params import load
 from sgr.report import published
 from sgr.report.builder import Built, build, compare, gains
@@ -19,12 +20,13 @@ from sgr.report.markdown import number
 from sgr.report.specification import Measure, Table
 from sgr.report.statistics import gain, spread
 from sgr.report.tables import is_ablation, table1, table2, table3, table4, tables, write_table
+from tests.made_of import SOUND, SPLITS, real, tiny
+from tests.scratch import checked
 
 ROOT = Path(__file__).parents[1]
 PARAMS = load(ROOT / "params.yaml")
 ROWS = dict(networks(PARAMS))
 TABLES: dict[str, Table] = {name: table() for name, table in tables(PARAMS.datasets).items()}  # type: ignore[arg-type]
-SPLITS = {"cocostuff10k": ["test"], "camvid": ["val", "test"]}
 
 
 def result(
@@ -33,24 +35,28 @@ def result(
     """A row's result with the same mIoU on every split, m.s. one point above s.s."""
     seeds = {
         seed: {
-            s: {"miou_ss": v, "miou_ms": v + 1, "iou_ss": {"sky": 1.0}} for s in SPLITS.get(dataset, ["val"])
+            s: {"miou_ss": v, "miou_ms": v + 1, "iou_ss": {"sky": 1.0}, **SOUND}
+            for s in SPLITS.get(dataset, ("val",))
         }
         for seed, v in miou.items()
     }
-    about = {"row": row, "dataset": dataset, "backbone": "tiny", "parameters": 1_250_000}
-    return written_json(folder / dataset / f"{row}.json", {**about, "seeds": seeds, **(more or {})})
+    named = {"row": row, "dataset": dataset, "backbone": "tiny", "parameters": 1_250_000}
+    content = {**named, "about": tiny(dataset), "seeds": seeds, **(more or {})}
+    return written_json(folder / dataset / f"{row}.json", content)
 
 
-def tokens(folder: Path, dataset: str, row: str, S: float | None, D: float | None) -> None:
+def tokens(folder: Path, dataset: str, row: str, S: float | None, D: float | None, of: Any = None) -> None:
     metrics = {"semantics_class": S, "diversity_class": D, "images": 2}
-    split = SPLITS.get(dataset, ["val"])[0]
+    split = SPLITS.get(dataset, ("val",))[0]
     seeds = {"0": {split: metrics}}
-    written_json(folder / dataset / f"{row}.semantics.json", {"row": row, "dataset": dataset, "seeds": seeds})
+    content = {"row": row, "dataset": dataset, "about": of or tiny(dataset), "seeds": seeds}
+    written_json(folder / dataset / f"{row}.semantics.json", content)
 
 
-def instances(folder: Path, row: str, S: float, D: float) -> None:
+def instances(folder: Path, row: str, S: float, D: float, of: Any = None) -> None:
     metrics = {"semantics_instance": S, "diversity_instance": D, "images": 2, "instances": 5}
-    data = {"row": row, "dataset": "coco", "seeds": {"0": {"val2017": metrics}}}
+    of = of or tiny("coco", "cocostuff10k")
+    data = {"row": row, "dataset": "coco", "about": of, "seeds": {"0": {"val2017": metrics}}}
     written_json(folder / "cocostuff10k" / f"{row}.instances.json", data)
 
 
@@ -140,7 +146,9 @@ def test_a_dataset_that_the_paper_lacks_has_a_table_of_its_own(tmp_path: Path) -
     table = tables(more)["table_coco"]()  # type: ignore[arg-type]
     rows = {"mine": Network("coco", "fcn", "resnet101"), "other": ROWS["camvid-fcn"]}
     built = build(table, tmp_path, rows)
-    assert built.markdown.startswith("# MS-COCO\n") and set(by_row(built)) == {"mine"}
+    assert built.markdown.startswith("No row is trained yet.\n\n# MS-COCO\n") and set(by_row(built)) == {
+        "mine"
+    }
 
 
 def test_a_rows_name_changes_no_label_and_no_place(tmp_path: Path) -> None:
@@ -231,10 +239,15 @@ def test_our_variants_follow_the_papers(tmp_path: Path) -> None:
 
 def test_table1(tmp_path: Path) -> None:
     folder = tmp_path / "mini"
-    result(folder, "cocostuff10k", "cocostuff10k-fcn", {"0": 30.0, "1": 32.0})
-    result(folder, "cocostuff10k", "cocostuff10k-fcn-sgr", {"0": 31.0, "1": 35.0})
+    as_paper = {"about": real("cocostuff10k")}
+    result(folder, "cocostuff10k", "cocostuff10k-fcn", {"0": 30.0, "1": 32.0}, as_paper)
+    result(folder, "cocostuff10k", "cocostuff10k-fcn-sgr", {"0": 31.0, "1": 35.0}, as_paper)
     markdown, lines = written(tmp_path, "table1")
-    assert markdown.splitlines()[0].startswith("Numbers from generated data and tiny networks")
+    assert markdown.splitlines()[0] == (
+        "The whole of COCO-Stuff-10K (9000 images of train, 1000 images of test); crops of 512 × 512 pixels, "
+        "ResNet-101, 60000 iterations of 16 images."
+    )
+    assert "†" not in markdown
     others = [
         line for line in lines.values() if line["row"] not in ("cocostuff10k-fcn", "cocostuff10k-fcn-sgr")
     ]
@@ -265,7 +278,7 @@ def test_table1(tmp_path: Path) -> None:
 def test_table2(tmp_path: Path) -> None:
     folder = tmp_path / "mini"
     result(folder, "cityscapes", "cityscapes-fcn-sgr", {"0": 30.0})
-    tokens(folder, "cityscapes", "cityscapes-fcn-sgr", 0.25, 0.5)
+    tokens(folder, "cityscapes", "cityscapes-fcn-sgr", 0.25, 0.5, real("cityscapes"))
     markdown, _ = written(tmp_path, "table2")
     class_level, instance_level = markdown.split("## Instance level")
     assert class_level.count("not yet trained by this project") == class_level.count("\n| ") - 2
@@ -284,7 +297,7 @@ def test_instance_level_is_of_the_networks_trained_on_cocostuff(tmp_path: Path) 
     folder = tmp_path / "mini"
     for row in ("cocostuff10k-upernet-sgr", "cocostuff10k-fcn-glore", "cocostuff10k-fcn-sgr-graph"):
         result(folder, "cocostuff10k", row, {"0": 30.0})
-        instances(folder, row, 0.3, 0.2)
+        instances(folder, row, 0.3, 0.2, real("coco", "cocostuff10k", backbone=ROWS[row].backbone))
     built = build(table2(), folder, ROWS)
     level = built.frame[built.frame["level"] == "instance"].set_index("row")
     assert set(level["dataset"]) == {"coco"} and set(level["split"]) == {"val2017"}
@@ -311,11 +324,10 @@ def test_table2_shows_a_dash_where_no_pixel_is_labelled(tmp_path: Path) -> None:
 def test_table4_compares_multi_scale(tmp_path: Path) -> None:
     folder = tmp_path / "paper"
     for row, miou in (("cocostuff10k-fcn-sgr", 38.0), ("cocostuff10k-fcn-sgr-no-cosine", 37.0)):
-        result(folder, "cocostuff10k", row, {"0": miou})
-        tokens(folder, "cocostuff10k", row, 0.3, 0.4)
+        result(folder, "cocostuff10k", row, {"0": miou}, {"about": real("cocostuff10k")})
+        tokens(folder, "cocostuff10k", row, 0.3, 0.4, real("cocostuff10k"))
     markdown, lines = written(tmp_path, "table4", "paper")
     assert len(lines) == 7
-    assert "generated" not in markdown.splitlines()[0]
     whole, ablated = lines["cocostuff10k-fcn-sgr"], lines["cocostuff10k-fcn-sgr-no-cosine"]
     assert float(whole["miou_ms_ours"]) == 39.0
     assert float(whole["miou_ms_difference"]) == pytest.approx(-0.7)
@@ -333,8 +345,11 @@ def test_camvid_table_has_every_row_in_order(tmp_path: Path) -> None:
         ("camvid-fcn-sgr", 34.0),
         ("camvid-fcn", 32.0),
     ):
-        result(folder, "camvid", row, {"0": miou, "1": miou + 2})
-    tokens(folder, "camvid", "camvid-fcn-sgr", 0.3, 0.4)
+        whole = {"train": 367, "val": 101, "test": 233}
+        half = {"resize": 0.5, "crop": [160, 208], "iterations": 540, "backbone": "efficientnet_lite0"}
+        about = tiny("camvid", images=whole, source="folder", **half)
+        result(folder, "camvid", row, {"0": miou, "1": miou + 2}, {"about": about})
+    tokens(folder, "camvid", "camvid-fcn-sgr", 0.3, 0.4, about)
     markdown, lines = written(tmp_path, "table_camvid", "small")
     assert list(lines) == [
         "camvid-fcn",
@@ -359,7 +374,8 @@ def test_the_summary_of_table3_is_the_gain_over_imagenet(tmp_path: Path) -> None
     figures = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
     for row, ap in (("coco-imagenet", 40.0), ("coco-sgr", 41.23456), ("coco-sgr-no-token-supervision", 1.0)):
         metrics = {f"{task}_{f}": ap + (task == "mask") for task in ("box", "mask") for f in figures}
-        data = {"row": row, "dataset": "coco", "seeds": {"0": {"val2017": metrics}}}
+        seeds = {"0": {"val2017": metrics}}
+        data = {"row": row, "dataset": "coco", "about": tiny("coco"), "seeds": seeds}
         written_json(tmp_path / "coco" / f"{row}.json", data)
     built = build(table3(), tmp_path, ROWS)
     assert built.summary == {"coco": {"gain_box_ap": 1.2346, "gain_mask_ap": 1.2346}}
@@ -383,18 +399,19 @@ def test_a_new_column_is_one_measure(tmp_path: Path) -> None:
     (section,) = table.sections
     accuracy = Measure("accuracy", "val accuracy ↑", "pixel_accuracy_ss", split="val")
     more = replace(table, sections=(replace(section, measures=(*section.measures, accuracy)),))
-    metrics = {"miou_ss": 1.0, "miou_ms": 2.0, "pixel_accuracy_ss": 93.5}
+    metrics = {"miou_ss": 1.0, "miou_ms": 2.0, "pixel_accuracy_ss": 93.5, **SOUND}
     seeds = {"0": {"val": metrics, "test": metrics}}
-    written_json(tmp_path / "camvid" / "a.json", {"row": "a", "dataset": "camvid", "seeds": seeds})
+    content = {"row": "a", "dataset": "camvid", "about": tiny("camvid"), "seeds": seeds}
+    written_json(tmp_path / "camvid" / "a.json", content)
     built = build(more, tmp_path, {"a": ROWS["camvid-fcn"]})
     assert by_row(built)["a"]["accuracy_ours"] == 93.5
-    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50"
+    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50 †"
 
 
 def test_parameters_are_read_beside_a_seeds_splits_too(tmp_path: Path) -> None:
-    metrics = {"miou_ss": 1.0, "miou_ms": 2.0}
+    metrics = {"miou_ss": 1.0, "miou_ms": 2.0, **SOUND}
     seeds = {"0": {"val": metrics, "test": metrics, "parameters": 7}}
-    data = {"row": "camvid-fcn", "dataset": "camvid", "seeds": seeds}
+    data = {"row": "camvid-fcn", "dataset": "camvid", "about": tiny("camvid"), "seeds": seeds}
     written_json(tmp_path / "mini" / "camvid" / "camvid-fcn.json", data)
     assert written(tmp_path, "table_camvid")[1]["camvid-fcn"]["parameters"] == "7"
 
@@ -415,10 +432,15 @@ def test_tables_are_the_same_bytes_again(tmp_path: Path) -> None:
     [
         ({"row": "ade20k-fcn-sgr"}, "is the result of row 'ade20k-fcn-sgr'"),
         ({"seeds": {}}, "must hold seeds"),
-        ({"seeds": {"0": {"val": {"miou_ss": 1.0}}}}, "miou_ms must be a finite number, not missing"),
+        (
+            {"seeds": {"0": {"val": {"miou_ss": 1.0, **SOUND}}}},
+            "miou_ms must be a finite number, not missing",
+        ),
         ({"seeds": {"0": {"val": {"miou_ss": float("nan")}}}}, "miou_ss must be a finite number, not nan"),
         ({"seeds": {"0": {"train": {}}}}, "seed 0, split val"),
         ({"parameters": "many"}, "parameters must be"),
+        ({"about": None}, "is of an older version: run `make repro`, which makes it anew$"),
+        ({"about": {"source": "folder"}}, "is of an older version"),
     ],
 )
 def test_malformed_result_names_its_file(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -436,3 +458,147 @@ def test_missing_profile_and_results(tmp_path: Path) -> None:
         written(tmp_path, "table_camvid")
     with pytest.raises(UserError, match="CamVid: no row of"):
         written(tmp_path, "table_camvid", rows={})
+
+
+# What a number claims
+
+
+def below(markdown: str) -> list[str]:
+    """The lines that say what the marks mean."""
+    return [line for line in markdown.splitlines() if line.startswith(("† ", "‡ "))]
+
+
+def test_the_papers_schedule_is_that_of_the_profile_paper(tmp_path: Path) -> None:
+    found = entries(checked(tmp_path, {"profile": "paper"}), ROOT)
+    told = {
+        entry.row: entry.training for key, entry in found.items() if key.startswith(("train/", "transfer/"))
+    }
+    assert told.keys() == ROWS.keys()
+    for row, training in told.items():
+        if (dataset := training["dataset"]) != "camvid":
+            schedule = training["iterations"], training["batch_size"], training.get("crop")
+            assert schedule == published.schedules()[dataset], row
+            assert training.get("resize", 1.0) == 1.0 and training["backbone"] == ROWS[row].backbone, row
+
+
+def test_a_part_or_another_schedule_has_no_difference_to_the_paper(tmp_path: Path) -> None:
+    """8 of 1000 images and 6 iterations, which the profile's name must not make the paper's."""
+    part = real("cocostuff10k", images={"train": 8, "test": 8}, iterations=6)
+    result(tmp_path / "paper", "cocostuff10k", "cocostuff10k-fcn-sgr", {"0": 0.68}, {"about": part})
+    markdown, lines = written(tmp_path, "table1", "paper")
+    assert markdown.splitlines()[0] == (
+        "A part of COCO-Stuff-10K (8 of 9000 images of train, 8 of 1000 images of test); crops of 512 × 512 pixels, "
+        "ResNet-101, 6 iterations of 16 images."
+    )
+    line = lines["cocostuff10k-fcn-sgr"]
+    assert (line["miou_ss_ours"], line["miou_ss_difference"], line["miou_ss_mark"]) == ("0.68", "", "†")
+    shown = cells(markdown, "Dil-FCN + SGR")
+    assert shown[5:8] == ["38.8", "0.68 †", "+1.0"] and "difference |" not in markdown
+    assert below(markdown) == [
+        "† measured on a part of the dataset: 8 of 1000 images of test; trained on a part of the dataset: 8 of 9000 "
+        "images of train; another schedule than the paper's 60000 iterations of 16 crops of 512 × 512 pixels."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("about", "words"),
+    [
+        (real("cocostuff10k", iterations=59_999), "another schedule than the paper's 60000 iterations of 16"),
+        (real("cocostuff10k", batch_size=8), "another schedule"),
+        (real("cocostuff10k", crop=[512, 520]), "another schedule"),
+        (real("cocostuff10k", resize=0.5), "another schedule"),
+        (real("cocostuff10k", backbone="resnet50"), "another backbone than the paper's"),
+        (
+            real("cocostuff10k", images={"test": 999}),
+            "measured on a part of the dataset: 999 of 1000 images of test",
+        ),
+        (
+            real("cocostuff10k", images={"train": 1}),
+            "trained on a part of the dataset: 1 of 9000 images of train",
+        ),
+        (real("cocostuff10k") | {"source": "generated"}, "generated images, not the real dataset"),
+    ],
+)
+def test_a_row_that_deviates_has_a_dash_beside_one_that_does_not(
+    tmp_path: Path, about: dict[str, Any], words: str
+) -> None:
+    result(tmp_path, "cocostuff10k", "cocostuff10k-fcn", {"0": 37.0}, {"about": real("cocostuff10k")})
+    result(tmp_path, "cocostuff10k", "cocostuff10k-fcn-sgr", {"0": 38.0}, {"about": about})
+    built = build(table1(), tmp_path, ROWS)
+    assert cells(built.markdown, "Dil-FCN")[5:8] == ["37.8", "37.00", "-0.80"]
+    assert cells(built.markdown, "Dil-FCN + SGR")[5:8] == ["38.8", "38.00 †", "—"]
+    (line,) = below(built.markdown)
+    assert line.startswith(f"† {words}") and line.endswith(" (Dil-FCN + SGR).") and ";" not in line
+
+
+def test_mixed_rows_say_the_range(tmp_path: Path) -> None:
+    result(tmp_path, "camvid", "camvid-fcn", {"0": 37.0})
+    more = {"about": tiny("camvid", iterations=160, batch_size=2, backbone="tiny_resnet", crop=[64, 64])}
+    result(tmp_path, "camvid", "camvid-fcn-sgr", {"0": 38.0}, more)
+    assert build(TABLES["table_camvid"], tmp_path, ROWS).markdown.splitlines()[0] == (
+        "Generated images, not the real dataset: CamVid (64 images in the place of 367 of train, 8 images in the place "
+        "of 101 of val, 8 images in the place of 233 of test); crops of 64 × 64 to 96 × 96 pixels, tiny, tiny ResNet, "
+        "64 to 160 iterations of 2 to 4 images."
+    )
+
+
+@pytest.mark.parametrize("collapsed", ["camvid-fcn", "camvid-fcn-sgr"])
+def test_nothing_is_gained_by_or_from_a_collapsed_row(tmp_path: Path, collapsed: str) -> None:
+    for row, miou in (("camvid-fcn", 30.0), ("camvid-fcn-sgr", 36.0)):
+        path = result(tmp_path, "camvid", row, {"0": miou, "1": miou})
+        if row == collapsed:
+            content = json.loads(path.read_text())
+            content["seeds"]["1"]["val"]["collapsed_ss"] = True
+            path.write_text(json.dumps(content))
+            name = ROWS[row].method
+    tokens(tmp_path, "camvid", "camvid-fcn-sgr", 0.3, 0.4)
+    built = build(TABLES["table_camvid"], tmp_path, ROWS)
+    sgr = cells(built.markdown, "Dil-FCN + SGR")
+    own = cells(built.markdown, name)[4]
+    assert own == f"{30 if collapsed == 'camvid-fcn' else 36}.00 ± 0.00 †‡"
+    assert sgr[5] == "—" and sgr[7] == "+6.00 ± 0.00"
+    expected = {"gain_ms": 6.0, "S_C": 0.3, "D_C": 0.4}
+    assert built.summary == {"camvid": expected}
+    words = "predicts one class for everything with some seeds"
+    tokens_too = "; of a network that predicts one class for everything with some seeds"
+    tokens_too = f"{tokens_too} ({name})" if collapsed == "camvid-fcn-sgr" else ""
+    assert below(built.markdown)[1] == f"‡ {words} ({name}){tokens_too}."
+    assert words in by_row(built)[collapsed]["marks"]
+
+
+def test_a_row_must_beat_the_most_frequent_class(tmp_path: Path) -> None:
+    for row, miou in (("camvid-fcn", 0.5), ("camvid-fcn-sgr", 0.51)):
+        result(tmp_path, "camvid", row, {"0": miou})
+    built = build(TABLES["table_camvid"], tmp_path, ROWS)
+    assert cells(built.markdown, "Dil-FCN")[4:7] == ["0.50 †‡", "—", "1.50 †"]
+    assert cells(built.markdown, "Dil-FCN + SGR")[4:6] == ["0.51 †", "+0.01"]
+    assert below(built.markdown)[1] == "‡ no better than the most frequent class everywhere (Dil-FCN)."
+
+
+def test_a_detector_is_compared_where_its_start_is_too(tmp_path: Path) -> None:
+    figures = ("ap", "ap50", "ap75", "ap_s", "ap_m", "ap_l")
+    starts = {
+        "coco-sgr": real("cocostuff10k")["training"],
+        "coco-glore": real("cocostuff10k", images={"train": 8}, iterations=6)["training"],
+    }
+    for row, start in starts.items():
+        metrics: dict[str, Any] = {f"{task}_{f}": 40.0 for task in ("box", "mask") for f in figures}
+        metrics |= {"box_finds_nothing": False, "mask_finds_nothing": row == "coco-glore"}
+        about = real("coco", start=start)
+        data = {"row": row, "dataset": "coco", "about": about, "seeds": {"0": {"val2017": metrics}}}
+        written_json(tmp_path / "coco" / f"{row}.json", data)
+    markdown = build(table3(), tmp_path, ROWS).markdown
+    boxes, masks = markdown.split("## Masks")
+    assert boxes.splitlines()[0] == (
+        "The whole of MS-COCO (118287 images of train2017, 5000 images of val2017); shorter sides of 640 to 800 "
+        "pixels, ResNet-101, 270000 iterations of 8 images."
+    )
+    assert cells(boxes, "Mask R-CNN C4 + SGR")[5:8] == ["41.91", "40.00", "-1.91"]
+    assert cells(boxes, "Mask R-CNN C4 + GloRe")[5:8] == ["38.85", "40.00 †", "—"]
+    assert cells(masks, "Mask R-CNN C4 + GloRe")[6] == "40.00 †‡"
+    assert below(boxes) == [
+        "† from a network trained on a part of its dataset: 8 of 9000 images of train (Mask R-CNN C4 + GloRe); from a "
+        "network of another schedule than the paper's 60000 iterations of 16 crops of 512 × 512 pixels "
+        "(Mask R-CNN C4 + GloRe)."
+    ]
+    assert below(masks)[1] == "‡ finds nothing (Mask R-CNN C4 + GloRe)."

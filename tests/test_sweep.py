@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sgr.files import write_json
+from sgr.files import read_json, write_json
 from sgr.jobs.cluster import Cluster
 from sgr.jobs.job import Job
 from sgr.jobs.store import JobStore, complete
@@ -54,7 +54,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with CamVid's manifest and components, where a job ends at once: mIoU is 10 K + L + the seed."""
     for name in ("sgr", "stages", "requirements.txt", "dvc.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
-    write_json(tmp_path / "work/mini/data/camvid.json", {})
+    manifest = {"splits": {"train": [{}] * 6, "val": [{}] * 2, "test": [{}]}}
+    write_json(tmp_path / "work/mini/data/camvid.json", manifest)
     (tmp_path / "work/mini/components").mkdir()
     (tmp_path / "work/mini/components/camvid.zip").write_bytes(b"components")
     (tmp_path / "results/mini").mkdir(parents=True)
@@ -81,7 +82,8 @@ def run(jobs: Sequence[Job], cluster: Cluster) -> None:
             assert (trained / "done.json").exists()
             loss = Job.load(trained).settings["concept_loss"]["arguments"]
             miou = 10 * job.settings.seen.network.unit.arguments["K"] + loss["L"] + job.seed
-            write_json(folder / "metrics.json", {"val": {"miou_ss": miou, "miou_ms": miou + 1}})
+            found = {"miou_ss": miou, "miou_ms": miou + 1, "collapsed_ss": False, "collapsed_ms": False}
+            write_json(folder / "metrics.json", {"val": found})
         complete(folder, job.kind.artefacts)
 
 
@@ -99,6 +101,17 @@ def experiment(repository: Path, K: int, L: int) -> None:
 
 def test_experiments_and_the_sweep_share_their_jobs(repository: Path) -> None:
     experiment(repository, 8, 8)
+    about = read_json(repository / f"results/mini/camvid/{ROW}.json")["about"]
+    assert (about["source"], about["splits"]) == ("generated", {"val": {"images": 2, "official": 101}})
+    training = {
+        "dataset": "camvid",
+        "split": "train",
+        "images": {"images": 6, "official": 367},
+        "backbone": "tiny_resnet",
+        "start": None,
+    }
+    assert about["training"].items() >= training.items()
+    assert about["training"].keys() - training.keys() == {"iterations", "batch_size", "crop", "resize"}
     first = finished(repository)
     assert len(first) == 2 * 2  # two seeds, trained and evaluated
     write_parameters(repository, GRID)
@@ -125,7 +138,10 @@ def test_the_sweep_writes_means_and_leaves_blanks(repository: Path) -> None:
         (8, 8): ("88.5", "89.5", "2"),
     }
     assert (repository / "results/mini/figures/sweep.png").read_bytes().startswith(b"\x89PNG")
-    assert "| **K = 4** " in (repository / "results/mini/sweep.md").read_text()
+    markdown = (repository / "results/mini/sweep.md").read_text()
+    assert "| **K = 4** " in markdown and markdown.startswith(
+        "Generated images, not the real dataset: CamVid (6 images in the place of 367 of train, 2 images in the place "
+    )
 
 
 def test_the_stage_needs_no_torch() -> None:

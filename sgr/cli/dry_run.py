@@ -76,12 +76,15 @@ def load_profile(profile: str | None) -> Params:
 
 
 def images_of(params: Params) -> ImagesOf:
-    """What is evaluated, by dataset and split: as generated, or as its owners publish it."""
+    """What is evaluated, by dataset and split: as generated, or what is asked for of what its owners publish."""
     generated, detection = params.chosen.generated, params.detection
     evaluated = {name: (*about.evaluate, about.semantics) for name, about in params.datasets.items()}
     evaluated[detection.dataset] = (detection.evaluate,)
     if params.chosen.data == "folder" or generated is None:
-        return {name: {of: describe(name).splits[of] for of in splits} for name, splits in evaluated.items()}
+        found = {name: {of: describe(name).splits[of] for of in splits} for name, splits in evaluated.items()}
+        for name, most in params.chosen.subset.items():
+            found[name] = {of: Split(min(most, images), size) for of, (images, size) in found[name].items()}
+        return found
     test = dict.fromkeys(evaluated, generated.images.test)
     test[detection.dataset] = (generated.detection or generated.images).test
     return {

@@ -13,7 +13,8 @@ def reader(name: str) -> ModuleType:
     """The module that reads a dataset; every such module exports the same names:
 
     SPLITS: names of the splits.
-    index(root, split) -> list[Sample]: the samples of a split, sorted; a missing file is a UserError.
+    index(root, split, whole=True) -> list[Sample]: the samples of a split, sorted; a missing file is a UserError, or
+        else, unless they are to be `whole`, its sample is left out.
     read_label(path) -> (H, W) uint8: train ids, 255 ignored; a value outside the encoding is a UserError.
 
     Where instances are at hand there are also instance_file(label), the file beside a label map, and

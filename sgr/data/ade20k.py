@@ -30,15 +30,15 @@ _TABLE[0] = IGNORE
 _TABLE[1:151] = np.arange(150)
 
 
-def index(root: Path, split: str) -> list[Sample]:
+def index(root: Path, split: str, whole: bool = True) -> list[Sample]:
     """Samples of a split, sorted by name; `root` holds ADEChallengeData2016 or is it.
 
-    Raises UserError for a missing folder or partner.
+    Raises UserError for a missing folder and, if `whole`, partner.
     """
     check_split(split, SPLITS, "ADE20K")
     root = Path(root) if (Path(root) / "images").is_dir() else Path(root) / "ADEChallengeData2016"
     images = list_files(root / "images" / FOLDERS[split], ".jpg")
-    return pair(images, list_files(root / "annotations" / FOLDERS[split], ".png"), ".jpg", ".png")
+    return pair(images, list_files(root / "annotations" / FOLDERS[split], ".png"), ".jpg", ".png", whole)
 
 
 def read_label(path: Path) -> Bytes:

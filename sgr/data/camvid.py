@@ -29,11 +29,11 @@ _TABLE[:VOID] = np.arange(VOID)
 _TABLE[VOID] = IGNORE
 
 
-def index(root: Path, split: str) -> list[Sample]:
-    """Samples of a split, sorted by name. Raises UserError for a missing folder or partner."""
+def index(root: Path, split: str, whole: bool = True) -> list[Sample]:
+    """Samples of a split, sorted by name. Raises UserError for a missing folder and, if `whole`, partner."""
     check_split(split, SPLITS, "CamVid")
     images = list_files(Path(root) / split, ".png", ".jpg", ".jpeg")
-    return pair(images, list_files(Path(root) / f"{split}annot", ".png"), ".png or .jpg", ".png")
+    return pair(images, list_files(Path(root) / f"{split}annot", ".png"), ".png or .jpg", ".png", whole)
 
 
 def read_label(path: Path) -> Bytes:

@@ -38,11 +38,11 @@ _TABLE[:34] = _TABLE[255] = IGNORE
 _TABLE[IDS] = np.arange(len(IDS))
 
 
-def index(root: Path, split: str) -> list[Sample]:
-    """Samples of a split, sorted by id. Raises UserError for a missing folder or partner."""
+def index(root: Path, split: str, whole: bool = True) -> list[Sample]:
+    """Samples of a split, sorted by id. Raises UserError for a missing folder and, if `whole`, partner."""
     check_split(split, SPLITS, "Cityscapes")
     images = list_files(Path(root) / "leftImg8bit" / split, IMAGE, deep=True)
-    return pair(images, list_files(Path(root) / "gtFine" / split, LABEL, deep=True), IMAGE, LABEL)
+    return pair(images, list_files(Path(root) / "gtFine" / split, LABEL, deep=True), IMAGE, LABEL, whole)
 
 
 def read_label(path: Path) -> Bytes:

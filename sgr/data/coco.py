@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from array import array
+from collections.abc import Container
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from sgr.data.files import check_split, list_files, read_image
 from sgr.data.json_stream import elements
+from sgr.data.manifest import Manifest
 from sgr.errors import UserError
 
 # street sign, hat, shoe, eye glasses, plate, mirror, window, desk, door, blender and hair brush were never annotated
@@ -84,8 +86,10 @@ class Annotations:
     Of an annotation memory holds its place in the file, 16 bytes, and forked and spawned workers may share it.
     """
 
-    def __init__(self, root: str | os.PathLike[str], split: str) -> None:
+    def __init__(self, root: str | os.PathLike[str], split: str, names: Container[str] | None = None) -> None:
         """`root` holds `train2017/`, `val2017/` and `annotations/`.
+
+        names: of the files of the images that are meant; those that are listed beside them are left out.
 
         Raises UserError for an unknown split, a missing or broken file, a missing image, an unknown category, and an
         annotation of an image that is not listed.
@@ -102,18 +106,21 @@ class Annotations:
                 of_image.append(self._image_id(element.value))
                 start.append(element.start)
                 end.append(element.end)
-        self.images = sorted(images)
+        listed = np.sort(np.array([image.id for image in images], dtype=np.int64))
+        self.images = sorted(image for image in images if names is None or image.path.name in names)
         self._ids = np.array([image.id for image in self.images], dtype=np.int64)
-        self._check_images(folder)
+        self._check_images(folder, listed)
         owners = np.frombuffer(of_image, dtype=np.int64)
         order = np.argsort(owners, kind="stable")
         owners = owners[order]
-        unlisted = np.flatnonzero(~np.isin(owners, self._ids))
+        unlisted = np.flatnonzero(~np.isin(owners, listed))
         if len(unlisted):
             raise UserError(
                 f"{self.file}: annotation {self._number(start[order[unlisted[0]]], end[order[unlisted[0]]])} "
                 f"is of image {owners[unlisted[0]]}, which is not listed under images"
             )
+        meant = np.isin(owners, self._ids)
+        owners, order = owners[meant], order[meant]
         self._spans = np.stack([np.frombuffer(start, np.int64), np.frombuffer(end, np.int64)], axis=1)[order]
         self._first = np.append(np.searchsorted(owners, self._ids), len(owners))
 
@@ -166,12 +173,12 @@ class Annotations:
         image_id: int = entry["image_id"]
         return image_id
 
-    def _check_images(self, folder: Path) -> None:
-        if not self.images:
+    def _check_images(self, folder: Path, listed: npt.NDArray[np.int64]) -> None:
+        if not len(listed):
             raise UserError(f"{self.file} lists no image")
-        twice = np.flatnonzero(np.diff(self._ids) == 0)
+        twice = np.flatnonzero(np.diff(listed) == 0)
         if len(twice):
-            raise UserError(f"{self.file} lists image {self._ids[twice[0]]} twice")
+            raise UserError(f"{self.file} lists image {listed[twice[0]]} twice")
         there = {path.name for path in list_files(folder, ".jpg").values()}
         for image in self.images:
             if image.path.name not in there:
@@ -186,9 +193,19 @@ def annotation_file(root: Path, split: str) -> Path:
     return root / "annotations" / f"instances_{split}.json"
 
 
-def index(root: Path, split: str) -> Annotations:
-    """The images of a split, sorted by id, each with its annotations. Raises UserError as `Annotations`."""
-    return Annotations(root, split)
+def index(root: Path, split: str, whole: bool = True) -> Annotations:
+    """The images of a split, sorted by id, each with its annotations; those that are there, unless it is `whole`.
+
+    Raises UserError as `Annotations`, and for a missing folder.
+    """
+    check_split(split, SPLITS, "MS-COCO")
+    there = None if whole else {path.name for path in list_files(Path(root) / split, ".jpg").values()}
+    return Annotations(root, split, there)
+
+
+def described(root: Path, manifest: Manifest, split: str) -> Annotations:
+    """The images of a split that the manifest holds. Raises UserError as `Annotations`."""
+    return Annotations(root, split, {Path(entry["image"]).name for entry in manifest["splits"][split]})
 
 
 def read_instances(annotated: Annotated) -> list[Instance]:

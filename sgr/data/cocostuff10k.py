@@ -35,8 +35,11 @@ _TABLE[0] = IGNORE
 _TABLE[IDS] = np.arange(len(IDS))
 
 
-def index(root: Path, split: str) -> list[Sample]:
-    """Samples of a split, sorted by name. Raises UserError for a missing folder, list, image or label map."""
+def index(root: Path, split: str, whole: bool = True) -> list[Sample]:
+    """Samples of a split, sorted by name.
+
+    Raises UserError for a missing folder or list and, if `whole`, image or label map.
+    """
     check_split(split, SPLITS, "COCO-Stuff-10K")
     path = Path(root) / "imageLists" / f"{split}.txt"
     if not path.is_file():
@@ -46,7 +49,7 @@ def index(root: Path, split: str) -> list[Sample]:
         raise UserError(f"{path} lists no image")
     images = list_files(Path(root) / "images", ".jpg")
     labels = list_files(Path(root) / "annotations", ".mat")
-    for name in names:
+    for name in names if whole else ():
         if name not in images and name not in labels:
             raise UserError(f"{path} lists {name}, but there is no images/{name}.jpg")
     listed = set(names)
@@ -55,6 +58,7 @@ def index(root: Path, split: str) -> list[Sample]:
         {name: labels[name] for name in labels.keys() & listed},
         ".jpg",
         ".mat",
+        whole,
     )
 
 

@@ -153,14 +153,23 @@ def list_files(folder: Path, *suffixes: str, deep: bool = False) -> dict[str, Pa
 
 
 def pair(
-    images: dict[str, Path], labels: dict[str, Path], image_suffix: str, label_suffix: str
+    images: dict[str, Path],
+    labels: dict[str, Path],
+    image_suffix: str,
+    label_suffix: str,
+    whole: bool = True,
 ) -> list[Sample]:
-    """Samples sorted by id. Raises UserError if an image lacks its label map, or a label map its image."""
-    for name in sorted(images.keys() ^ labels.keys()):
+    """Samples sorted by id.
+
+    An image without its label map, or a label map without its image, is a UserError if they are to be `whole`, and
+    left out otherwise.
+    """
+    for name in sorted(images.keys() ^ labels.keys()) if whole else ():
         if name in images:
             raise UserError(f"{images[name]} has no label map {name}{label_suffix}")
         raise UserError(f"{labels[name]} has no image {name}{image_suffix}")
-    return [Sample(name, images[name].absolute(), labels[name].absolute()) for name in sorted(images)]
+    paired = sorted(images.keys() & labels.keys())
+    return [Sample(name, images[name].absolute(), labels[name].absolute()) for name in paired]
 
 
 def check_split(split: str, splits: tuple[str, ...], dataset: str) -> None:

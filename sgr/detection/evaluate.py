@@ -14,9 +14,9 @@ from torch.utils.data import DataLoader
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from tqdm import tqdm
 
-from sgr.data.coco import CATEGORY_IDS, Annotations, annotation_file
+from sgr.data.coco import CATEGORY_IDS, annotation_file, described, read_instances
 from sgr.data.manifest import check
-from sgr.detection.average_precision import average_precision
+from sgr.detection.average_precision import KINDS, average_precision
 from sgr.detection.network import MaskRCNN, Target, build
 from sgr.detection.samples import EvaluationImages, Item, padded
 from sgr.detection.settings import STRIDE, DetectSettings
@@ -29,16 +29,20 @@ from sgr.models.network import parameter_count
 def evaluate(settings: DetectSettings, files: EvaluationFiles, seed: int, folder: Path) -> None:
     """Write metrics.json: {split: {box_ap, ..., mask_ap_l}, parameters}.
 
+    A split's `images` and `classes` of their instances are those that were seen; `box_finds_nothing` and
+    `mask_finds_nothing` tell a network whose AP is 0.
+
     Images come and go one by one; of what is seen in them, boxes, scores and run lengths of the masks stay.
     """
     device = reproducible(seed, settings.threads)
-    check(files.data, read_json(files.manifest))
+    manifest = read_json(files.manifest)
+    check(files.data, manifest)
     network = build(settings.network)
     network.load_state_dict(load_file(files.model))
     network.to(device).to(memory_format=memory_format(settings.channels_last)).eval()
 
     split = settings.split
-    annotations = Annotations(files.data, split)
+    annotations = described(files.data, manifest, split)
     images = EvaluationImages(annotations, min_size=settings.min_size, max_size=settings.max_size)
     loader = DataLoader(images, batch_size=None, num_workers=files.loader_workers)
     title = f"{files.title} on {split}"
@@ -47,7 +51,12 @@ def evaluate(settings: DetectSettings, files: EvaluationFiles, seed: int, folder
     for item in tqdm(loader, desc=title, total=len(images), unit="image", mininterval=1):
         found += detect(network, item, device)
     speed = len(images) / (time.monotonic() - began)
-    metrics = average_precision(annotation_file(files.data, split), found)
+    ids = [image.id for image in annotations.images]
+    metrics: dict[str, Any] = {**average_precision(annotation_file(files.data, split), found, ids)}
+    metrics |= {f"{kind}_finds_nothing": metrics[f"{kind}_ap"] == 0 for kind in KINDS}
+    shown = (one for number in range(len(images)) for one in read_instances(annotations[number]))
+    classes = {one.category for one in shown if not one.crowd}
+    metrics |= {"images": len(images), "classes": len(classes)}
     write_json(folder / "metrics.json", {split: metrics, "parameters": parameter_count(network)})
     write_json(folder / "measured.json", measured(device, speed))
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from sgr import ranks
-from sgr.data.coco import Annotations
+from sgr.data.coco import described
 from sgr.data.manifest import check
 from sgr.detection.network import build, start_from
 from sgr.detection.samples import Item, TrainingImages, padded
@@ -30,7 +30,8 @@ def transfer(settings: TransferSettings, files: TransferFiles, seed: int, folder
     loop = settings.loop
     share(loop.batch_size, loop.accumulate, ranks.number())
     device = reproducible(seed, settings.threads)
-    check(files.data, read_json(files.manifest))
+    manifest = read_json(files.manifest)
+    check(files.data, manifest)
 
     network = build(settings.network)
     if files.weights:
@@ -41,7 +42,7 @@ def transfer(settings: TransferSettings, files: TransferFiles, seed: int, folder
     optimizer = build_optimizer(network, settings.optimizer)
     schedule = steps(optimizer, settings.milestones, settings.warmup)
     positions = TrainingImages(
-        Annotations(files.data, settings.split),
+        described(files.data, manifest, settings.split),
         length=loop.iterations * loop.batch_size,
         seed=seed,
         min_sizes=settings.min_sizes,

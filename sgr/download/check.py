@@ -68,6 +68,13 @@ def check(dataset: str, root: Path, deep: bool = False) -> Report:
     return report._replace(problems=report.problems + problems)
 
 
+def demand_whole(dataset: str, root: Path, otherwise: str) -> None:
+    """Raise UserError, which ends with `otherwise`, for a folder that is not the whole dataset."""
+    if problems := count(dataset, root).problems:
+        more = f" (and {len(problems) - 1} more, which make data-check names)" if problems[1:] else ""
+        raise UserError(f"{problems[0]}{more}, {otherwise}")
+
+
 def count(dataset: str, root: Path) -> Report:
     """The same without decoding anything."""
     about, report = describe(dataset), Report({}, [], [])

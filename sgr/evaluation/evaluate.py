@@ -12,7 +12,7 @@ from tqdm import tqdm
 from sgr.data.manifest import check
 from sgr.device import measured, reproducible
 from sgr.evaluation.inference import single_and_multi_scale
-from sgr.evaluation.miou import confusion, summary
+from sgr.evaluation.miou import confusion, labelled, summary
 from sgr.evaluation.settings import EvaluateSettings, EvaluationFiles
 from sgr.evaluation.trained_network import evaluation_loader, trained_network
 from sgr.files import read_json, write_json
@@ -20,7 +20,11 @@ from sgr.models.network import parameter_count
 
 
 def evaluate(settings: EvaluateSettings, files: EvaluationFiles, seed: int, folder: Path) -> None:
-    """Write metrics.json: {split: {miou_ss, miou_ms, pixel_accuracy_ss, ..., iou_ss: {class: ...}}, parameters}."""
+    """Write metrics.json: {split: {miou_ss, miou_ms, pixel_accuracy_ss, ..., iou_ss: {class: ...}}, parameters}.
+
+    A split's `images` and `classes` are those that were seen; `majority_miou` is what a network must beat, and
+    `collapsed_ss` and `collapsed_ms` tell one that predicts a single class; see `sgr.evaluation.miou`.
+    """
     seen, names = settings.seen, settings.classes
     device = reproducible(seed, seen.threads)
     manifest = read_json(files.manifest)
@@ -50,5 +54,6 @@ def evaluate(settings: EvaluateSettings, files: EvaluationFiles, seed: int, fold
             for kind, matrix in matrices.items()
             for name, value in summary(matrix, names).items()
         }
+        metrics[split] |= {"images": total, **labelled(matrices["ss"])}
     write_json(folder / "metrics.json", metrics | {"parameters": parameter_count(network)})
     write_json(folder / "measured.json", measured(device, images / (time.monotonic() - began)))

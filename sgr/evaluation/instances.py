@@ -33,15 +33,16 @@ def instance_semantics(
     """
     seen, split = settings.seen, settings.split
     device = reproducible(seed, seen.threads)
-    check(files.data, read_json(files.manifest))
+    manifest = read_json(files.manifest)
+    check(files.data, manifest)
     network = trained_network(seen, files, device)
-    images = InstanceSamples(files.data, split)
+    images = InstanceSamples(coco.described(files.data, manifest, split))
     values: list[tuple[float, float]] = []
-    instances = 0
+    instances, classes = 0, set[int]()
     began = time.monotonic()
     title = f"{files.title} instances on {split}"
     loader = _loader(images, files.loader_workers)
-    for image, masks in tqdm(loader, desc=title, total=len(images), unit="image", mininterval=1):
+    for image, masks, categories in tqdm(loader, desc=title, total=len(images), unit="image", mininterval=1):
         if not len(masks):
             continue
         regions, covered = image_regions(network, image.to(device), seen.resize)
@@ -49,35 +50,37 @@ def instance_semantics(
         if not bool(result.semantics.isnan()):
             values.append((float(result.semantics), float(result.diversity)))
             instances += len(masks)
+            classes.update(categories)
     means = np.mean(values, axis=0).tolist() if values else [None, None]
     measures = {"semantics_instance": means[0], "diversity_instance": means[1]}
     write_json(
         folder / "instance_semantics.json",
-        {split: {**measures, "images": len(values), "instances": instances}},
+        {split: {**measures, "images": len(values), "instances": instances, "classes": len(classes)}},
     )
     write_json(folder / "measured.json", measured(device, len(images) / (time.monotonic() - began)))
 
 
-class InstanceSamples(Dataset[tuple[Tensor, Tensor]]):
-    """The images of a split of MS-COCO in the order of their ids, with the masks of their instances."""
+class InstanceSamples(Dataset[tuple[Tensor, Tensor, list[int]]]):
+    """The images of a split of MS-COCO in the order of their ids, with the masks and classes of their instances."""
 
-    def __init__(self, root: Path, split: str) -> None:
-        self.annotations = coco.Annotations(root, split)
+    def __init__(self, annotations: coco.Annotations) -> None:
+        self.annotations = annotations
 
     def __len__(self) -> int:
         return len(self.annotations)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Image (3, H, W) uint8 and masks (M, H, W) bool of its instances, crowd regions left out."""
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, list[int]]:
+        """Image (3, H, W) uint8, masks (M, H, W) bool and M classes of its instances, crowd regions left out."""
         annotated = self.annotations[index]
         size = annotated.image.height, annotated.image.width
-        masks = [one.mask(*size) for one in coco.read_instances(annotated) if not one.crowd]
+        instances = [one for one in coco.read_instances(annotated) if not one.crowd]
+        masks = [one.mask(*size) for one in instances]
         image = np.ascontiguousarray(read_image(annotated.image.path).transpose(2, 0, 1))
         stacked = np.stack(masks) if masks else np.zeros((0, *size), dtype=bool)
-        return torch.from_numpy(image), torch.from_numpy(stacked)
+        return torch.from_numpy(image), torch.from_numpy(stacked), [one.category for one in instances]
 
 
-def _loader(images: InstanceSamples, workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(image (1,3,H,W), masks (M,H,W)) of each."""
-    for image, masks in DataLoader(images, batch_size=None, num_workers=workers):
-        yield image[None], masks
+def _loader(images: InstanceSamples, workers: int) -> Iterator[tuple[Tensor, Tensor, list[int]]]:
+    """(image (1,3,H,W), masks (M,H,W), classes) of each."""
+    for image, masks, categories in DataLoader(images, batch_size=None, num_workers=workers):
+        yield image[None], masks, categories

@@ -21,9 +21,10 @@ def confusion(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
 
 
 def summary(matrix: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
-    """mIoU and IoU of each class in 0..100, and pixel accuracy.
+    """mIoU and IoU of each class in 0..100, pixel accuracy, and whether the network has collapsed.
 
-    A class in neither labels nor predictions is left out of the mean, and its IoU is None.
+    A class in neither labels nor predictions is left out of the mean, and its IoU is None. A network has collapsed that
+    predicts one class for everything where the labels hold several.
     """
     counts = matrix.double()
     hit = counts.diag()
@@ -38,4 +39,19 @@ def summary(matrix: Tensor, names: tuple[str, ...]) -> dict[str, Any]:
             name: float(value) if present else None
             for name, value, present in zip(names, iou, seen, strict=True)
         },
+        "collapsed": int((counts.sum(0) > 0).sum()) == 1 < int((counts.sum(1) > 0).sum()),
+    }
+
+
+def labelled(matrix: Tensor) -> dict[str, Any]:
+    """How many classes have a labelled pixel, and the mIoU that predicting the most frequent one everywhere reaches.
+
+    What is labelled stands in the rows, so any network's matrix will do. That prediction has one IoU above 0, its
+    class's share of the labelled pixels; the mIoU is None where no pixel is labelled.
+    """
+    pixels = matrix.double().sum(1)
+    classes, total = int((pixels > 0).sum()), float(pixels.sum())
+    return {
+        "classes": classes,
+        "majority_miou": 100 * float(pixels.max()) / total / classes if total else None,
     }

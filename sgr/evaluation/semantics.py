@@ -38,12 +38,14 @@ def semantics(settings: SemanticsSettings, files: EvaluationFiles, seed: int, fo
     shown = {(2 * index + 1) * total // (2 * settings.examples) for index in range(settings.examples)}
     values: list[tuple[float, float]] = []
     examples: dict[str, Any] = {}
+    classes = np.zeros(256, dtype=bool)
     began = time.monotonic()
     loader = evaluation_loader(seen, files, manifest, split)
     title = f"{files.title} tokens on {split}"
     for number, (name, image, label) in enumerate(
         tqdm(loader, desc=title, total=total, unit="image", mininterval=1)
     ):
+        classes[label.numpy()] = True
         regions, covered = image_regions(network, image.to(device), seen.resize)
         cells = extended(label.to(device), covered, IGNORE)
         result = token_semantics(regions, cells, seen.network.classes, IGNORE)
@@ -66,6 +68,7 @@ def semantics(settings: SemanticsSettings, files: EvaluationFiles, seed: int, fo
                 "semantics_class": None if means[0] is None else float(means[0]),
                 "diversity_class": None if means[1] is None else float(means[1]),
                 "images": len(values),
+                "classes": int(classes[: seen.network.classes].sum()),
             }
         },
     )

@@ -130,6 +130,15 @@ class _Planner:
                 ),
                 row.dataset,
                 weights=row.backbone if profile.pretrained else None,
+                training={
+                    "dataset": row.dataset,
+                    "split": dataset.train,
+                    "backbone": about["backbone"],
+                    "iterations": loop.iterations,
+                    "batch_size": loop.batch_size,
+                    "crop": training.crop,
+                    "resize": training.resize,
+                },
                 **about,
             ),
             "evaluate": self.entry(
@@ -200,6 +209,14 @@ class _Planner:
                 weights=backbone if profile.pretrained and not row.trained else None,
                 start=row.trained,
                 start_seed=seeds_of_start[0] if row.trained else None,
+                training={
+                    "dataset": detection.dataset,
+                    "split": detection.train,
+                    "backbone": about["backbone"],
+                    "iterations": training.iterations,
+                    "batch_size": training.batch_size,
+                    "sides": detector.min_sizes,
+                },
                 **about,
             ),
             "detect": self.entry(
@@ -243,6 +260,7 @@ class _Planner:
             row=name,
             seeds=made["train"].seeds,
             weights=made["train"].weights,
+            training=made["train"].training,
         )
 
     def overhead(self) -> Entry[OverheadSettings]:
@@ -291,7 +309,7 @@ class _Planner:
         return self.entry("overhead", settings, roots=("sgr.losses",), drawing=drawing)
 
     def download(self, name: str) -> Entry[DownloadSettings]:
-        params, images, roots = self.params, None, [f"sgr.data.{name}"]
+        params, images, subset, roots = self.params, None, None, [f"sgr.data.{name}"]
         if self.generated and (asked := self.profile.generated):
             detection = params.detection
             if name == detection.dataset:
@@ -304,7 +322,9 @@ class _Planner:
             of_split = {split: counts.train if split == train else counts.test for split in sorted(splits)}
             images = GeneratedImages(of_split, asked.size, asked.seed)
             roots += ["sgr.generated.generate", f"sgr.datasets.{name}"]
-        return self.entry("download", DownloadSettings(name, images), name, roots)
+        if most := self.profile.subset.get(name):
+            subset = {split: min(of.images, most) for split, of in describe(name).splits.items()}
+        return self.entry("download", DownloadSettings(name, images, subset), name, roots)
 
     def components(self, name: str) -> Entry[ComponentSettings]:
         settings = self._components(name)
@@ -360,6 +380,7 @@ class _Planner:
             self.sources.scripts(stage, drawing),
             dataset=dataset,
             generated=self.generated,
+            official={split: of.images for split, of in describe(dataset).splits.items()} if dataset else {},
             **about,
         )
 

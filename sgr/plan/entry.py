@@ -25,8 +25,10 @@ class Entry(Generic[S]):
         row: what a person calls it.
         seeds: a job each.
         dataset: whose manifest the stage reads, and whether that is generated.
+        official: how many images each split of that dataset has as published.
         results: the folder below results/<profile> that it writes to.
         backbone: of the network, by name.
+        training: what tables say of a training, as `sgr.report.about.Training` has it, less what manifests count.
         weights: the paper's backbone whose weights it starts from; None for random ones.
         start: the row whose training it starts from; start_seed: and which of its seeds.
     """
@@ -38,8 +40,10 @@ class Entry(Generic[S]):
     seeds: tuple[int, ...] = ()
     dataset: str = ""
     generated: bool = False
+    official: Mapping[str, int] = field(default_factory=dict)
     results: str = ""
     backbone: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
     weights: str | None = None
     start: str | None = None
     start_seed: int | None = None

@@ -248,6 +248,8 @@ class Grid(Section):
 class Profile(Section):
     data: Literal["generated", "folder"]
     generated: Generated | None = None
+    # dataset -> images of each split, for a part of a dataset in a folder
+    subset: dict[str, Positive] = {}
     threads: Positive
     seeds: Seeds
     backbones: dict[str, str]
@@ -276,6 +278,10 @@ class Profile(Section):
     def _generated_has_sizes(self) -> Profile:
         if self.data == "generated" and self.generated is None:
             raise ValueError("data: generated needs a section 'generated' with images, size and seed")
+        if self.data == "generated" and self.subset:
+            raise ValueError(
+                "subset is a part of a dataset in a folder; generated.images says how many are generated"
+            )
         return self
 
 
@@ -362,6 +368,9 @@ class Params(Section):
                 raise ValueError(
                     f"profiles.{profile_name}.datasets: {name!r} is none of {', '.join(self.datasets)}"
                 )
+            present = (*self.datasets, self.detection.dataset)
+            for name in sorted(set(profile.subset) - set(present)):
+                raise ValueError(f"profiles.{profile_name}.subset: {name!r} is none of {', '.join(present)}")
             for name in {profile.backbones.get(row.backbone, row.backbone) for row in self.rows.values()}:
                 if name not in RECIPES:
                     raise ValueError(

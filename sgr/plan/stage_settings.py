@@ -19,10 +19,14 @@ class GeneratedImages:
 
 @dataclass(frozen=True)
 class DownloadSettings:
-    """A dataset, and what is generated in its place; None for the real one."""
+    """A dataset, what is generated in its place, if anything, and how many images of each split of the real one.
+
+    `subset` is None for the whole dataset.
+    """
 
     dataset: str
     generated: GeneratedImages | None
+    subset: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sgr.datasets import describe
 from sgr.errors import UserError
 
+from . import marks
 from .labels import backbone_title
 from .lines import Line, Rows, lines_of
 from .markdown import DASH, Column, count, gained, measured, number, render, text
+from .notice import notice
 from .specification import Measure, Section, Table
 from .statistics import gain, spread
 
@@ -31,7 +33,7 @@ class Built(NamedTuple):
 
     Attributes:
         frame: a line a row, with every digit.
-        markdown: for people.
+        markdown: for people; its first line says what the numbers are of.
         summary: dataset -> name -> mean over the summarised rows that have the number, to 4 decimals.
     """
 
@@ -58,27 +60,30 @@ def build(table: Table, folder: Path, rows: Rows) -> Built:
     frames = [pd.DataFrame([_cells(table, section, line) for line in lines]) for section, lines in parts]
     for frame in frames:
         frame["parameters"] = frame["parameters"].astype("Int64")
-    texts = [f"# {table.title}\n\n{table.reading}\n"]
-    for section, frame in zip(table.sections, frames, strict=True):
+    abouts = [about for _, lines in parts for line in lines for about in line.about.values()]
+    texts = [f"{notice(abouts)}\n\n# {table.title}\n\n{table.reading}\n"]
+    for (section, lines), frame in zip(parts, frames, strict=True):
         heading = f"## {section.heading}\n\n" if section.heading else ""
         more = f"{section.text}\n\n" if section.text else ""
-        texts.append(f"{heading}{more}{render(frame, _columns(table, section))}\n")
+        texts.append(f"{heading}{more}{render(frame, _columns(table, section, frame))}\n")
+        texts += _below(table, section, lines)
     return Built(pd.concat(frames, ignore_index=True), "\n".join(texts), _summary(table, parts))
 
 
-def compare(key: str, paper: float | None, ours: Values | None) -> Cells:
+def compare(key: str, paper: float | None, ours: Values | None, comparable: bool = True) -> Cells:
     """`<key>_paper`, `_ours`, `_std`, `_difference`.
 
     Args:
         paper: the paper's number; None where it has none.
         ours: value by seed; None where the row has not been trained.
+        comparable: whether both are of the same images and schedule; else there is no difference.
     """
     found = spread((ours or {}).values())
     return {
         f"{key}_paper": paper,
         f"{key}_ours": found.mean if found else None,
         f"{key}_std": found.std if found else None,
-        f"{key}_difference": None if paper is None or found is None else found.mean - paper,
+        f"{key}_difference": found.mean - paper if comparable and found and paper is not None else None,
     }
 
 
@@ -110,13 +115,15 @@ def _cells(table: Table, section: Section, line: Line) -> Cells:
     }
     if table.has_gains:
         cells["base"] = line.base.row if line.base else ""
+    reasons: dict[str, None] = {}
     for measure in section.measures:
-        ours, paper = line.values.get(measure.key), line.paper(measure)
-        cells |= compare(measure.key, paper, ours)
+        key, paper, found = measure.key, line.paper(measure), marks.reasons(line, measure, bool(table.paper))
+        cells |= compare(key, paper, line.values.get(key), marks.comparable(found))
+        cells[f"{key}_mark"] = "".join(dict.fromkeys(reason.mark for reason in found))
+        reasons |= dict.fromkeys(reason.words for reason in found)
         if measure.gain:
-            cells |= gains(
-                measure.key, paper, line.paper_of_base(measure), ours, line.values_of_base(measure)
-            )
+            cells |= gains(key, paper, line.paper_of_base(measure), *line.gained(measure))
+    cells["marks"] = "; ".join(reasons)
     if not table.paper:
         # What only a comparison with the paper fills is no column here.
         return {k: v for k, v in cells.items() if "_paper" not in k and not k.endswith("_difference")}
@@ -124,7 +131,20 @@ def _cells(table: Table, section: Section, line: Line) -> Cells:
     return cells | {"note": "; ".join(notes)}
 
 
-def _columns(table: Table, section: Section) -> list[Column]:
+def _below(table: Table, section: Section, lines: Sequence[Line]) -> list[str]:
+    """What the marks of a section mean."""
+    found = []
+    for line in lines:
+        if line.about:
+            place = (
+                f"{describe(section.dataset or line.network.dataset).title}, " if table.names_dataset else ""
+            )
+            each = [marks.reasons(line, measure, bool(table.paper)) for measure in section.measures]
+            found.append((place + line.network.method, [reason for reasons in each for reason in reasons]))
+    return [f"{text}\n"] if (text := marks.below(found)) else []
+
+
+def _columns(table: Table, section: Section, frame: pd.DataFrame) -> list[Column]:
     """The columns in Markdown."""
 
     def backbone(key: str) -> Any:
@@ -144,17 +164,18 @@ def _columns(table: Table, section: Section) -> list[Column]:
         ("parameters", count("parameters")),
         ("seeds n", lambda cells: str(cells["seeds"]) if cells["seeds"] else DASH),
     ]
-    numbers = [column for measure in section.measures for column in _columns_of(table, measure)]
+    numbers = [column for measure in section.measures for column in _columns_of(table, measure, frame)]
     return [*network, *numbers, *([("note", lambda cells: str(cells["note"]))] if table.paper else [])]
 
 
-def _columns_of(table: Table, measure: Measure) -> list[Column]:
+def _columns_of(table: Table, measure: Measure, frame: pd.DataFrame) -> list[Column]:
     key, title, decimals = measure.key, measure.title, measure.decimals
     if not table.paper:
-        ours: Column = (title, number(f"{key}_ours", decimals, f"{key}_std"))
+        ours: Column = (title, number(f"{key}_ours", decimals, f"{key}_std", mark=f"{key}_mark"))
         delta: Column = (f"{title} Δ", number(f"{key}_gain_ours", decimals, f"{key}_gain_std", signed=True))
         return [ours, delta] if measure.gain else [ours]
-    columns = measured(key, title, decimals, measure.paper_decimals)
+    compared = bool(frame[f"{key}_difference"].notna().any())
+    columns = measured(key, title, decimals, measure.paper_decimals, compared)
     return [*columns, *gained(key, title, decimals, measure.paper_decimals)] if measure.gain else columns
 
 
@@ -167,8 +188,9 @@ def _summary(table: Table, parts: Parts) -> dict[str, dict[str, float]]:
     for section, line in counted:
         of_dataset = found.setdefault(section.dataset or line.network.dataset, {})
         for measure in section.measures:
-            ours, base = line.values.get(measure.key, {}), line.values_of_base(measure) or {}
-            means = {measure.summary_gain: gain(ours, base), measure.summary_mean: spread(ours.values())}
+            ours = line.values.get(measure.key, {})
+            own_gain = gain(*line.gained(measure))
+            means = {measure.summary_gain: own_gain, measure.summary_mean: spread(ours.values())}
             for name, own in means.items():
                 if name and own:
                     of_dataset.setdefault(name, []).append(own.mean)

@@ -13,7 +13,9 @@ from sgr.evaluation.component_statistics import Statistics
 from sgr.files import write_bytes
 
 from . import style
-from .markdown import DASH, Column, notice, number, render, text
+from .about import Count
+from .images import Images, of_images
+from .markdown import DASH, Column, number, render, text
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -48,8 +50,10 @@ def write(
     statistics: Statistics,
     *,
     profile: str,
+    generated: bool,
     dataset: str,
     split: str,
+    official: int,
     classes: tuple[str, ...],
     things: npt.NDArray[np.bool_],
     L: int,
@@ -60,6 +64,7 @@ def write(
     """Write component_statistics_<dataset>.md and .csv, and figures/components_<dataset>.png, to results/<profile>.
 
     Args:
+        generated: whether the images are; official: how many the split has as published.
         classes, things: names of the dataset's classes, and which have instances.
         L: concepts active in an image.
         opening, min_share: of the components (footnote 2).
@@ -75,8 +80,9 @@ def write(
     )
     of_things = frame[(frame["kind"] == "thing") & ((frame["components"] > 0) | (frame["instances"] > 0))]
     totals = frame[frame["kind"] == "total"]
+    here = Images(dataset, split, Count(len(statistics.per_image), official))
     parts = [
-        notice(profile),
+        f"{of_images(['generated' if generated else 'folder'], [here])}.",
         f"# Connected components and instances of {describe(dataset).title}",
         reading,
         render(_concat(of_things, totals[totals["class"] == "all things"]), _of_things()),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import published, results
+from .about import About
 from .labels import Network
 from .published import PaperLine
 from .specification import Measure, Section, Table
@@ -26,6 +27,8 @@ class Line:
         backbone, parameters: of the network in fact trained; empty and None without a result.
         seeds: how many the numbers are from.
         values: key of a measure -> value by seed.
+        about: key of a measure -> what its values are of.
+        failed, floor: key of a measure -> by seed whether the row has failed there, and what its value must pass.
         base: the line that its gain is over.
         published_base: the paper's line that the paper's gain is over.
     """
@@ -38,6 +41,9 @@ class Line:
     parameters: int | None = None
     seeds: int = 0
     values: dict[str, Mapping[str, float]] = field(default_factory=dict)
+    about: dict[str, About] = field(default_factory=dict)
+    failed: dict[str, Mapping[str, bool]] = field(default_factory=dict)
+    floor: dict[str, Mapping[str, float]] = field(default_factory=dict)
     base: Line | None = None
     published_base: PaperLine | None = None
 
@@ -49,9 +55,13 @@ class Line:
         """The paper's number of the base."""
         return self.published_base.number(measure.paper) if self.published_base and measure.paper else None
 
-    def values_of_base(self, measure: Measure) -> Mapping[str, float] | None:
-        """Ours of the base, by seed."""
-        return self.base.values.get(measure.key) if self.base else None
+    def gained(self, measure: Measure) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """Ours and those of the base, by seed; none where either has failed, as nothing is gained from or by that."""
+        if self.base is None or any(
+            any(line.failed.get(measure.key, {}).values()) for line in (self, self.base)
+        ):
+            return {}, {}
+        return self.values.get(measure.key, {}), self.base.values.get(measure.key, {})
 
 
 def lines_of(table: Table, section: Section, folder: Path, rows: Rows) -> list[Line]:
@@ -114,6 +124,13 @@ def _measured(section: Section, folder: Path, row: str, network: Network, paper:
         line.backbone, line.parameters, line.seeds = about.backbone, about.parameters, len(trained.seeds)
     for measure in section.measures:
         result = files[measure.file]
-        if result:
-            line.values[measure.key] = result.values(measure.split or split, measure.metric)
+        if not result:
+            continue
+        where = measure.split or split
+        line.values[measure.key] = result.values(where, measure.metric)
+        line.about[measure.key] = result.about
+        if measure.floor:
+            line.floor[measure.key] = result.values(where, measure.floor)
+        if measure.flag and (own := files[results.METRICS]):
+            line.failed[measure.key] = own.flags(measure.flag, where if result is own else "")
     return line

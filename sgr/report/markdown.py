@@ -1,4 +1,4 @@
-"""Markdown of a table: cells, columns, the profile's first line."""
+"""Markdown of a table: its cells and columns."""
 
 from __future__ import annotations
 
@@ -9,21 +9,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DASH = "—"
-NOTICES = {
-    "mini": "Numbers from generated data and tiny networks: they prove the workflow, not the paper.",
-    "small": (
-        "Numbers from real images (CamVid) at reduced size, a small backbone and a short schedule: "
-        "compare rows with each other, not with the paper."
-    ),
-    "paper": "Numbers from the paper's datasets and schedule; each row names the backbone in fact used.",
-}
 
 Column = tuple[str, Callable[[dict[str, Any]], str]]
-
-
-def notice(profile: str) -> str:
-    """First line of every table: what its numbers are worth."""
-    return NOTICES.get(profile, f"Numbers of profile {profile}.")
 
 
 def text(key: str) -> Callable[[dict[str, Any]], str]:
@@ -32,9 +19,12 @@ def text(key: str) -> Callable[[dict[str, Any]], str]:
 
 
 def number(
-    key: str, decimals: int, std: str | None = None, signed: bool = False
+    key: str, decimals: int, std: str | None = None, signed: bool = False, mark: str | None = None
 ) -> Callable[[dict[str, Any]], str]:
-    """A cell with a number, `mean ± std` when the column `std` has one, a dash when it is missing."""
+    """A cell with a number, a dash when it is missing.
+
+    It is `mean ± std` when the column `std` has one, and what the column `mark` has follows.
+    """
 
     def cell(row: dict[str, Any]) -> str:
         if _missing(row[key]):
@@ -42,9 +32,9 @@ def number(
         # Adding zero turns the -0.0 of a tiny negative number into 0.0.
         value = round(float(row[key]), decimals) + 0.0
         shown = f"{value:{'+' if signed else ''}.{decimals}f}"
-        if std is None or _missing(row[std]):
-            return shown
-        return f"{shown} ± {float(row[std]):.{decimals}f}"
+        if std is not None and not _missing(row[std]):
+            shown += f" ± {float(row[std]):.{decimals}f}"
+        return f"{shown} {row[mark]}" if mark and not _missing(row[mark]) else shown
 
     return cell
 
@@ -54,12 +44,18 @@ def count(key: str) -> Callable[[dict[str, Any]], str]:
     return lambda row: DASH if _missing(row[key]) else f"{int(row[key]) / 1e6:.2f} M"
 
 
-def measured(measure: str, title: str, decimals: int, paper_decimals: int) -> list[Column]:
-    """paper | ours | difference of one measure; the arrow in `title` says which way is better."""
+def measured(
+    measure: str, title: str, decimals: int, paper_decimals: int, compared: bool = True
+) -> list[Column]:
+    """paper | ours | difference of one measure; the arrow in `title` says which way is better.
+
+    compared: False leaves the difference out.
+    """
+    difference = (f"{title} difference", number(f"{measure}_difference", decimals, signed=True))
     return [
         (f"{title} paper", number(f"{measure}_paper", paper_decimals)),
-        (f"{title} ours", number(f"{measure}_ours", decimals, f"{measure}_std")),
-        (f"{title} difference", number(f"{measure}_difference", decimals, signed=True)),
+        (f"{title} ours", number(f"{measure}_ours", decimals, f"{measure}_std", mark=f"{measure}_mark")),
+        *([difference] if compared else []),
     ]
 
 

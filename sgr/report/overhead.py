@@ -12,7 +12,7 @@ from sgr.files import write_bytes
 from sgr.models.families import FAMILIES
 
 from .labels import PROTOSEG, UNITS, backbone_title
-from .markdown import DASH, Column, notice, render, text
+from .markdown import DASH, Column, render, text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,8 +50,9 @@ def write(found: dict[str, Any], profile: str, results: Path = Path("results")) 
         repeats=found["repeats"],
         dataset=describe(found["dataset"]).title,
     )
+    used = dict.fromkeys(backbone_title(record["backbone"]) for record in found["networks"])
     parts = [
-        notice(profile),
+        f"Random images of {height} × {width} pixels, not a dataset; {', '.join(used)}.",
         f"Device: {found['device']}; {threads}; {found['precision']}; torch {found['torch']}.",
         f"# {TITLE}",
         reading,

@@ -14,6 +14,14 @@ from .labels import Network, changes_in_words
 PAPER = Path(__file__).parent / "paper"
 
 
+class Schedule(NamedTuple):
+    """What the paper trains with on a dataset; `crop`, height and width in pixels, is None for detection."""
+
+    iterations: int
+    batch_size: int
+    crop: tuple[int, int] | None
+
+
 class PaperLine(NamedTuple):
     """A line of one of the paper's tables: its network, and its cells by column, empty for the paper's dash."""
 
@@ -36,6 +44,18 @@ def load(table: str) -> tuple[PaperLine, ...]:
 def splits() -> dict[str, str]:
     """The split that the paper evaluates each dataset on: cocostuff10k test, ade20k val, cityscapes val."""
     return {line.network.dataset: line.cells["split"] for line in load("table1")}
+
+
+@cache
+def schedules() -> dict[str, Schedule]:
+    """The paper's schedule on each dataset that it trains on."""
+    with open(PAPER / "settings.csv", newline="", encoding="utf-8") as file:
+        return {line["dataset"]: _schedule(line) for line in csv.DictReader(file)}
+
+
+def _schedule(cells: dict[str, str]) -> Schedule:
+    crop = (int(cells["crop_height"]), int(cells["crop_width"])) if cells["crop_height"] else None
+    return Schedule(int(cells["iterations"]), int(cells["batch_size"]), crop)
 
 
 def _network(cells: dict[str, str]) -> Network:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from sgr.errors import UserError
 from sgr.files import read_json
 
+from .about import About, parse
+
 METRICS = ".json"
 SEMANTICS = ".semantics.json"
 INSTANCES = ".instances.json"  # measured on another dataset's split, INSTANCE_SPLIT
@@ -24,12 +26,23 @@ class Result(NamedTuple):
         backbone: the network's backbone; empty where the file does not say.
         parameters: number of parameters of the network; None where the file does not say.
         seeds: seed -> split -> metrics.
+        about: what it is of.
     """
 
     path: Path
     backbone: str
     parameters: int | None
     seeds: dict[str, dict[str, Any]]
+    about: About
+
+    def flags(self, name: str, split: str = "") -> dict[str, bool]:
+        """Whether the flag `name` is set by seed, on `split`, or on any of them unless told."""
+        return {
+            seed: any(
+                of_split.get(one, {}).get(name) is True for one in ([split] if split else self.about.splits)
+            )
+            for seed, of_split in self.seeds.items()
+        }
 
     def values(self, split: str, name: str) -> dict[str, float]:
         """The metric `name` on `split` by seed, without seeds where it is null (S of images without a label).
@@ -72,7 +85,9 @@ def load(folder: Path, dataset: str, row: str, suffix: str = METRICS) -> Result 
     parameters = data.get("parameters", next(iter(data["seeds"].values())).get("parameters"))
     if parameters is not None and (isinstance(parameters, bool) or not isinstance(parameters, int)):
         raise UserError(f"{path}: parameters must be the network's number of parameters, not {parameters!r}")
-    return Result(path, str(data.get("backbone") or ""), parameters, data["seeds"])
+    about = data.get("about")
+    about = parse({**about, "dataset": data.get("dataset")} if isinstance(about, dict) else None, path)
+    return Result(path, str(data.get("backbone") or ""), parameters, data["seeds"], about)
 
 
 def profile_folder(results: Path, profile: str) -> Path:

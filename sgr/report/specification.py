@@ -23,6 +23,8 @@ class Measure:
         split: where it is measured; empty for the split of the section.
         gain: whether the difference to the base row has columns of its own.
         summary_gain, summary_mean: names of its mean gain and of its mean in the table's summary; empty: not there.
+        flag, failure: the name of the flag in the row's METRICS that says that the row has failed, and how, in words.
+        floor: the metric that the number must pass; empty: none.
     """
 
     key: str
@@ -36,6 +38,9 @@ class Measure:
     gain: bool = False
     summary_gain: str = ""
     summary_mean: str = ""
+    flag: str = ""
+    failure: str = "predicts one class for everything"
+    floor: str = ""
 
 
 @dataclass(frozen=True)

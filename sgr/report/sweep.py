@@ -10,8 +10,11 @@ from sgr.datasets import describe
 from sgr.files import write_bytes
 
 from . import style
+from .about import About
 from .labels import Network
-from .markdown import DASH, notice, number
+from .markdown import DASH, number
+from .marks import FAILS
+from .notice import notice
 from .statistics import spread
 
 if TYPE_CHECKING:
@@ -38,6 +41,7 @@ def write_sweep(
     K: Sequence[int],
     L: Sequence[int],
     measured: Mapping[tuple[int, int], Sequence[Metrics]],
+    about: About,
     results: Path = Path("results"),
 ) -> None:
     """Write results/<profile>/sweep.csv, sweep.md and figures/sweep.png.
@@ -45,12 +49,14 @@ def write_sweep(
     Args:
         row, network, split: what was trained with each pair, and where it is measured.
         K, L: the values of the grid, in the order of table and picture.
-        measured: (K, L) -> metrics by seed, each with `miou_ss` and `miou_ms`; a pair that is missing stays blank.
+        measured: (K, L) -> metrics by seed, each with `miou_ss`, `collapsed_ss` and the same of `ms`; a pair that is
+            missing stays blank.
+        about: what all pairs are of.
     """
     folder = results / profile
     frame = grid(row, split, K, L, measured)
     write_bytes(folder / "sweep.csv", frame.to_csv(index=False, lineterminator="\n").encode())
-    write_bytes(folder / "sweep.md", f"{notice(profile)}\n\n{markdown(frame, network)}".encode())
+    write_bytes(folder / "sweep.md", f"{notice([about])}\n\n{markdown(frame, network)}".encode())
     with style.drawing():
         style.write_figure(draw_sweep(frame, network), folder / "figures" / "sweep.png")
 
@@ -62,7 +68,7 @@ def grid(
     L: Sequence[int],
     measured: Mapping[tuple[int, int], Sequence[Metrics]],
 ) -> pd.DataFrame:
-    """A line a pair, blank ones too: row, split, K, L, seeds, and mean and deviation of each of MEASURES."""
+    """A line a pair, blank ones too: row, split, K, L, seeds, and mean, deviation and mark of each of MEASURES."""
     import pandas as pd
 
     lines = []
@@ -72,6 +78,8 @@ def grid(
         for measure in MEASURES:
             found = spread([float(metrics[measure]) for metrics in seeds])
             line |= {measure: found and found.mean, f"{measure}_std": found and found.std}
+            failed = any(metrics[measure.replace("miou", "collapsed")] for metrics in seeds)
+            line[f"{measure}_mark"] = FAILS if failed else ""
         lines.append(line)
     numbers = [name for measure in MEASURES for name in (measure, f"{measure}_std")]
     return pd.DataFrame(lines).astype(dict.fromkeys(numbers, "float64"))
@@ -81,13 +89,15 @@ def markdown(frame: pd.DataFrame, network: Network) -> str:
     """A table a measure, K down and L across."""
     parts = [f"# {TITLE}\n\n{_subject(frame, network)}. {READING}\n"]
     for measure, title in MEASURES.items():
-        cell = number(measure, 2, f"{measure}_std")
+        cell = number(measure, 2, f"{measure}_std", mark=f"{measure}_mark")
         cells = frame.apply(lambda line, cell=cell: cell(line.to_dict()), axis=1)
         table = frame.assign(cell=cells).pivot(index="K", columns="L", values="cell")
         table = table.loc[frame["K"].unique(), frame["L"].unique()].replace(DASH, "")
         table.index = [f"**K = {k}**" for k in table.index]
         table.columns = [f"L = {of_k}" for of_k in table.columns]
         parts.append(f"## mIoU {title} ↑\n\n{table.to_markdown(disable_numparse=True)}\n")
+    if any((frame[f"{measure}_mark"] == FAILS).any() for measure in MEASURES):
+        parts.append(f"{FAILS} predicts one class for everything.\n")
     return "\n".join(parts)
 
 

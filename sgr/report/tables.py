@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sgr.datasets import describe
 from sgr.errors import UserError
@@ -18,7 +18,6 @@ from . import published
 from .builder import build
 from .labels import DETECTOR, Network
 from .lines import Rows
-from .markdown import notice
 from .results import INSTANCE_SPLIT, INSTANCES, SEMANTICS, profile_folder
 from .specification import Measure, Section, Splits, Table
 
@@ -27,6 +26,13 @@ if TYPE_CHECKING:
 
 # Whose networks Table 4 takes apart, and whose tokens are compared with the instances of MS-COCO.
 ABLATED, INSTANCES_OF = "cocostuff10k", "coco"
+# What predicting the most frequent class everywhere reaches.
+FLOOR = "majority_miou"
+# Of S and D, which a network has that segments nothing too.
+OF_COLLAPSED: dict[str, Any] = {
+    "flag": "collapsed_ss",
+    "failure": "of a network that predicts one class for everything",
+}
 
 
 def is_ablation(network: Network) -> bool:
@@ -40,9 +46,20 @@ def _of_table4(network: Network) -> bool:
 
 def table1() -> Table:
     """Mean intersection over union of every method, single- and multi-scale."""
-    measures = (
-        Measure("miou_ss", "s.s. ↑", "miou_ss", "miou_ss", 2, 1, gain=True, summary_gain="gain_ss"),
-        Measure("miou_ms", "m.s. ↑", "miou_ms", "miou_ms", 2, 1, gain=True, summary_gain="gain_ms"),
+    measures = tuple(
+        Measure(
+            f"miou_{scale}",
+            f"{scale[0]}.s. ↑",
+            f"miou_{scale}",
+            f"miou_{scale}",
+            2,
+            1,
+            gain=True,
+            summary_gain=f"gain_{scale}",
+            flag=f"collapsed_{scale}",
+            floor=FLOOR,
+        )
+        for scale in ("ss", "ms")
     )
 
     def section(dataset: str, split: str) -> Section:
@@ -55,8 +72,8 @@ def table1() -> Table:
     return Table(
         "Table 1. Semantic segmentation",
         "mIoU in percent, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with horizontal "
-        "flip. difference = ours minus paper. gain = the row minus the row it is added on; ours is paired by "
-        "seed. ± is the sample standard deviation over seeds.",
+        "flip. difference = ours minus paper, where images and schedule are the paper's. gain = the row minus the row "
+        "it is added on; ours is paired by seed. ± is the sample standard deviation over seeds.",
         tuple(section(dataset, split) for dataset, split in published.splits().items()),
         paper="table1",
     )
@@ -70,14 +87,35 @@ def table2() -> Table:
     ) -> tuple[Measure, ...]:
         S, D = f"semantics_{level}", f"diversity_{level}"
         return (
-            Measure("semantics", f"S_{letter} ↓", S, "semantics", 3, 3, file, summary_mean=summary[0]),
-            Measure("diversity", f"D_{letter} ↑", D, "diversity", 3, 3, file, summary_mean=summary[1]),
+            Measure(
+                "semantics",
+                f"S_{letter} ↓",
+                S,
+                "semantics",
+                3,
+                3,
+                file,
+                summary_mean=summary[0],
+                **OF_COLLAPSED,
+            ),
+            Measure(
+                "diversity",
+                f"D_{letter} ↑",
+                D,
+                "diversity",
+                3,
+                3,
+                file,
+                summary_mean=summary[1],
+                **OF_COLLAPSED,
+            ),
         )
 
     return Table(
         "Table 2. Semantics and diversity of the tokens",
         "S: entropy of a token's votes, base 10, ↓ lower is better. D: variance between the tokens' votes, "
-        "↑ higher is better. difference = ours minus paper. ± is the sample standard deviation over seeds.",
+        "↑ higher is better. difference = ours minus paper, where images and schedule are the paper's. ± is the sample "
+        "standard deviation over seeds.",
         (
             Section(
                 lambda network: (
@@ -121,6 +159,8 @@ def table3() -> Table:
                     f"{task}_{figure}",
                     figure,
                     summary_gain=f"gain_{task}_ap" if figure == "ap" else "",
+                    flag=f"{task}_finds_nothing",
+                    failure="finds nothing",
                 )
                 for figure, title in figures.items()
             ),
@@ -134,7 +174,7 @@ def table3() -> Table:
         "AP in percent, ↑ higher is better, by COCO's evaluation on val2017: AP is the mean over IoU 0.50 to 0.95; S, "
         "M and L are instances below 32², below 96² and from 96² pixels on. The plain row starts from ImageNet's "
         "weights, the others from the network of COCO-Stuff-10K without its head, the unit kept. difference = ours "
-        "minus paper. ± is the sample standard deviation over seeds.",
+        "minus paper, where images and schedule are the paper's. ± is the sample standard deviation over seeds.",
         (section("box", "Boxes"), section("mask", "Masks")),
         paper="table3",
     )
@@ -142,13 +182,17 @@ def table3() -> Table:
 
 def table4() -> Table:
     """Ablations of Dil-FCN + SGR on COCO-Stuff-10K."""
+
+    def tokens(key: str, title: str, metric: str, file: str, split: str = "") -> Measure:
+        return Measure(key, title, metric, key, 3, 3, file, split, **OF_COLLAPSED)
+
     return Table(
         "Table 4. Ablations on COCO-Stuff-10K",
         "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
-        "D ↑ higher is better. difference = ours minus paper. gain = the variant minus the whole unit "
-        "(first line); ours is paired by seed. ± is the sample standard deviation over seeds. S_C and D_C are of the "
-        "test images; S_I and D_I of MS-COCO val2017, whose bins are an image's instances of things: crowd regions, "
-        "stuff and images without an instance are left out.",
+        "D ↑ higher is better. difference = ours minus paper, where images and schedule are the paper's. gain = the "
+        "variant minus the whole unit (first line); ours is paired by seed. ± is the sample standard deviation over "
+        "seeds. S_C and D_C are of the test images; S_I and D_I of MS-COCO val2017, whose bins are an image's "
+        "instances of things: crowd regions, stuff and images without an instance are left out.",
         (
             Section(
                 _of_table4,
@@ -162,11 +206,13 @@ def table4() -> Table:
                         1,
                         gain=True,
                         summary_gain="ablations_gain_ms",
+                        flag="collapsed_ms",
+                        floor=FLOOR,
                     ),
-                    Measure("s_c", "S_C ↓", "semantics_class", "s_c", 3, 3, SEMANTICS),
-                    Measure("d_c", "D_C ↑", "diversity_class", "d_c", 3, 3, SEMANTICS),
-                    Measure("s_i", "S_I ↓", "semantics_instance", "s_i", 3, 3, INSTANCES, INSTANCE_SPLIT),
-                    Measure("d_i", "D_I ↑", "diversity_instance", "d_i", 3, 3, INSTANCES, INSTANCE_SPLIT),
+                    tokens("s_c", "S_C ↓", "semantics_class", SEMANTICS),
+                    tokens("d_c", "D_C ↑", "diversity_class", SEMANTICS),
+                    tokens("s_i", "S_I ↓", "semantics_instance", INSTANCES, INSTANCE_SPLIT),
+                    tokens("d_i", "D_I ↑", "diversity_instance", INSTANCES, INSTANCE_SPLIT),
                 ),
             ),
         ),
@@ -190,6 +236,8 @@ def own_table(dataset: str, splits: Splits) -> Table:
             split=split,
             gain=True,
             summary_gain=summary,
+            flag=f"collapsed_{scale}",
+            floor=FLOOR,
         )
 
     def tokens(metric: str, letter: str, arrow: str) -> Measure:
@@ -201,6 +249,7 @@ def own_table(dataset: str, splits: Splits) -> Table:
             file=SEMANTICS,
             split=semantics,
             summary_mean=letter,
+            **OF_COLLAPSED,
         )
 
     return Table(
@@ -253,5 +302,5 @@ def write_table(profile: str, name: str, table: Table, rows: Rows, results: Path
         raise UserError(f"{folder} holds no result of {table.title}: run `dvc repro {name}`")
     csv = built.frame.to_csv(index=False, lineterminator="\n")
     write_bytes(folder / f"{name}.csv", csv.encode())
-    write_bytes(folder / f"{name}.md", f"{notice(profile)}\n\n{built.markdown}".encode())
+    write_bytes(folder / f"{name}.md", built.markdown.encode())
     write_json(folder / "summary" / f"{name}.json", built.summary)
