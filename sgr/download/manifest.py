@@ -13,6 +13,7 @@ from sgr.data import reader
 from sgr.data.files import Sample, check_sizes, read_image
 from sgr.data.manifest import Manifest
 from sgr.data.parallel import in_parallel
+from sgr.errors import UserError
 from sgr.files import sha256_file
 
 
