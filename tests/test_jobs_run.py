@@ -23,10 +23,10 @@ from sgr.jobs.job import Code, Job, canonical
 from sgr.jobs.project import Project
 from sgr.jobs.run.executors import run
 from sgr.jobs.snapshot import snapshot
-from sgr.jobs.store import JobStore
+from sgr.jobs.store import JobStore, complete
 from sgr.jobs.worker import main, work
 from sgr.machine import Machine
-from tests.fake_jobs import COUNT, FAIL, LIE, MISTAKE, SURROUNDINGS, Count, Pause, kind
+from tests.fake_jobs import COUNT, COUNTED, FAIL, LIE, MISTAKE, SURROUNDINGS, Count, Pause, artefacts, kind
 
 pytestmark = pytest.mark.usefixtures("importable")
 
@@ -107,11 +107,12 @@ def test_what_is_made_from_an_adopted_result_stays(inline: Machine) -> None:
     job, store = counting(), inline.store
     assert store.identity(job) == job.key
     folder = store.prepare(job, {"executor": "inline"})
-    write_json(folder / "adopted.json", {"origin": "0" * 32})
+    write_json(folder / "provenance.json", {"adopted": {"origin": "0" * 32}})
     assert store.identity(job) == job.key  # nothing has finished yet
     work(folder)
     assert store.identity(job) == job.key  # the adoption was killed before its end
-    write_json(folder / "adopted.json", {"origin": "0" * 32})
+    write_json(folder / "provenance.json", {"adopted": {"origin": "0" * 32}})
+    complete(folder, COUNTED)
     assert store.identity(job) == "0" * 32
     (folder / "done.json").unlink()
     run([job], inline)
@@ -143,7 +144,7 @@ def test_inline_and_local_give_the_same_bytes(tmp_path: Path) -> None:
     found = []
     for executor in ("inline", "local"):
         (folder,) = run([counting()], on(executor, tmp_path / executor))
-        found.append((folder / "done.json").read_bytes())
+        found.append(artefacts(folder))
     assert found[0] == found[1]
 
 
@@ -172,7 +173,7 @@ def test_killed_worker_resumes_to_the_same_bytes(local: Machine, tmp_path: Path)
     assert len(runs(folder)) == 2 and not runs(folder)[1].endswith(" from 0")
     assert read_json(folder / "provenance.json")["attempts"] == 2
     (whole,) = run([job], Machine(jobs=tmp_path / "whole"))
-    assert (whole / "done.json").read_bytes() == (folder / "done.json").read_bytes()
+    assert artefacts(whole) == artefacts(folder)
 
 
 def launch(job: Job, cluster: Machine) -> subprocess.Popen[str]:
@@ -301,7 +302,9 @@ def test_changed_artefact_is_refused_and_can_be_rerun(inline: Machine, tmp_path:
 
 def test_taking_what_a_job_has_not(inline: Machine, tmp_path: Path) -> None:
     run([counting()], inline)
-    with pytest.raises(UserError, match=r"has no curve.csv, it has metrics/val.json, weights.bin"):
+    with pytest.raises(
+        UserError, match=r"has no curve.csv, it has metrics/val.json, provenance.json, weights.bin"
+    ):
         JobStore(inline.jobs).take(counting(), ["curve.csv"], tmp_path)
 
 
