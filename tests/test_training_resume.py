@@ -125,7 +125,7 @@ def test_terminated_it_writes_a_checkpoint_first(
     settings, folder = uninterrupted
     rarely = replace(files, run=replace(files.run, checkpoint_seconds=1e9))
     assert tiny_row.train_in_process(settings, rarely, tmp_path, terminate_at_step=5) == -signal.SIGTERM
-    assert tiny_row.reached(tmp_path) == 5
+    assert tiny_row.reached(tmp_path / "checkpoint.pt") == 5
     assert tiny_row.train_in_process(settings, rarely, tmp_path) == 0
     assert same(folder, tmp_path)
 

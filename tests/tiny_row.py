@@ -102,11 +102,11 @@ def _seen(seen: Seen) -> Seen:
     return replace(seen, network=network(seen.network))
 
 
-def reached(folder: Path) -> int:
+def reached(checkpoint: Path) -> int:
     """The iteration of a checkpoint."""
     import torch
 
-    content = (folder / "checkpoint.pt").read_bytes().partition(b"\n")[2]
+    content = checkpoint.read_bytes().partition(b"\n")[2]
     iteration: int = torch.load(io.BytesIO(content), weights_only=True)["iteration"]
     return iteration
 
