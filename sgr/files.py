@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -36,6 +37,8 @@ def fsync_folder(folder: str | os.PathLike[str]) -> None:
 def open_aside(path: str | os.PathLike[str], new: bool = False) -> Iterator[BinaryIO]:
     """A binary file beside `path`, to write; it becomes `path` when the block ends without an error.
 
+    It is locked as long as its writer lives, where the disk has locks (see `remove_asides`).
+
     Raises FileExistsError if it shall be `new` and there is one by then.
     """
     path = Path(path)
@@ -43,6 +46,8 @@ def open_aside(path: str | os.PathLike[str], new: bool = False) -> Iterator[Bina
     descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".aside", dir=path.parent)
     try:
         with open(descriptor, "w+b") as file:
+            with suppress(OSError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield file
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~_umask())
@@ -58,6 +63,15 @@ def open_aside(path: str | os.PathLike[str], new: bool = False) -> Iterator[Bina
             error.filename = str(path)
         raise
     fsync_folder(path.parent)
+
+
+def remove_asides(folder: str | os.PathLike[str]) -> None:
+    """Remove what `open_aside` left in a folder, or below it, when its process was killed."""
+    for aside in Path(folder).rglob(".*.aside"):
+        # an error: its writer is at work, or has just finished
+        with suppress(OSError), open(aside, "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            aside.unlink()
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:

@@ -49,11 +49,6 @@ def agreed(asked: int) -> int:
     return asked if number() == 1 else int(largest(torch.tensor(int(asked))))
 
 
-def barrier() -> None:
-    """Wait for all ranks."""
-    agreed(0)
-
-
 def of_first(value: Any) -> Any:
     """What rank 0 gives, whatever the others do."""
     given = [value]

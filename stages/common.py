@@ -41,14 +41,13 @@ def take(
     jobs: Mapping[int, Job], into: Callable[[int], Path], names: Iterable[str] | None = None
 ) -> dict[str, Any]:
     """Copy what each seed's job left, or of that `names`, to `into(seed)`; returns their provenance by seed."""
-    from sgr.files import read_json
     from sgr.machine import settings
 
     store = settings().store
     provenance = {}
     for seed, job in jobs.items():
         store.take(job, job.kind.artefacts if names is None else names, into(seed))
-        provenance[str(seed)] = read_json(store.folder(job) / "provenance.json")
+        provenance[str(seed)] = store.provenance(job)
     return provenance
 
 

@@ -37,6 +37,13 @@ def kind(name: str, *artefacts: str, module: str = "fake_jobs", ranks: bool = Fa
     return Kind(f"{module}:{name}", f"{module}:{name}", artefacts, ranks)
 
 
+def artefacts(folder: Path) -> dict[str, Any]:
+    """What the done.json of a folder lists, but for the provenance, which holds times."""
+    return {
+        name: entry for name, entry in read_json(folder / "done.json").items() if name != "provenance.json"
+    }
+
+
 def count(settings: Count, where: Pause, seed: int, folder: Path) -> None:
     """A training in small: a checkpoint an iteration, and bytes that depend on every iteration."""
     checkpoint = folder / "checkpoint.json"
@@ -133,7 +140,7 @@ def _rank(where: Fault, folder: Path) -> None:
 
     if ranks.rank() == 1:
         _error(where, folder)
-    ranks.barrier()
+    ranks.agreed(0)
 
 
 FAULTS = {

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests import tiny_row
+
 
 def start(number: int, function: Callable[..., None], *arguments: Any) -> list[Any]:
     """The processes, each calling `function(*arguments)`."""
@@ -41,13 +43,26 @@ def run(number: int, function: Callable[..., None], *arguments: Any) -> list[int
 
 
 def work(folder: Path, event: dict[str, Any] | None = None) -> None:
-    """The worker of a prepared job. In iteration `step` of the process rank `rank` gets `signal`, or raises `error`."""
+    """The worker of a prepared job, in which an event may happen to the rank `rank`; see `happens`."""
     from sgr.jobs import worker
-    from sgr.training import loop
 
     if event and int(os.environ["RANK"]) == event["rank"]:
-        _at(loop, "weighted_sum", event)
+        happens(event)
     raise SystemExit(worker.main(folder))
+
+
+def happens(event: dict[str, Any]) -> None:
+    """In iteration `step` of this process it gets `signal`, raises `error`, or its loss is multiplied by `factor`.
+
+    With `saving` instead, it is killed when that checkpoint, counted from 1, lies beside its name.
+    """
+    import sgr.files
+    from sgr.training import loop
+
+    if "saving" in event:
+        tiny_row._kill_at(sgr.files.os, "replace", event["saving"], "checkpoint.pt")
+    else:
+        _at(loop, "weighted_sum", event)
 
 
 def without_dropout() -> None:
@@ -64,6 +79,8 @@ def _at(module: Any, name: str, event: dict[str, Any]) -> None:
         nonlocal calls
         calls += 1
         if calls == event["step"]:
+            if "factor" in event:
+                return original(*arguments) * event["factor"]
             if "error" in event:
                 raise ZeroDivisionError(event["error"])
             os.kill(os.getpid(), event["signal"])

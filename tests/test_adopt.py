@@ -106,7 +106,7 @@ def test_adopted_after_the_proof(store: JobStore, former: Job, today: Job) -> No
     said = command.adopted(store, today)
     assert is_adopted(store, former, today)
     assert files_under(store.folder(former)) == before
-    record = read_json(store.folder(today) / "adopted.json")
+    record = read_json(store.folder(today) / "provenance.json")["adopted"]
     assert (record["origin"], record["from"], record["iterations"]) == (former.key, former.key, [1, 2, 5])
     assert record["losses"] == ["concept_cosine", "concept_dice", "concept_focal", "loss", "segmentation"]
     assert record["sources"] == ["sgr/losses.py", "sgr/training/loop.py"]
@@ -133,7 +133,7 @@ def test_what_was_adopted_keeps_its_first_identity(store: JobStore, former: Job,
     # the folder that is newer by its clock comes first
     os.utime(store.folder(former) / "done.json", (1, 1))
     command.adopted(store, today)
-    record = read_json(store.folder(today) / "adopted.json")
+    record = read_json(store.folder(today) / "provenance.json")["adopted"]
     assert (record["origin"], record["from"]) == (former.key, other.key)
     assert store.identity(today) == store.identity(other) == store.identity(former) == former.key
     assert is_adopted(store, former, today) and is_adopted(store, former, other)
@@ -187,6 +187,14 @@ def edit(file: Path, **changes: Any) -> None:
     """Set keys of a JSON file; ... deletes one."""
     content = {**read_json(file), **changes}
     write_json(file, {key: value for key, value in content.items() if value is not ...})
+    record(file)
+
+
+def record(file: Path) -> None:
+    """List a file of a finished job in its done.json as it is now."""
+    done = read_json(file.parent / "done.json")
+    written = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
+    write_json(file.parent / "done.json", {**done, file.name: written})
 
 
 @pytest.mark.parametrize(
@@ -200,9 +208,7 @@ def test_one_bit_of_one_iteration(
     bits = read_json(file)
     bits[iteration][what][name.partition(" ")[2]] = "0" * 16
     file.write_bytes(sgr.files._json(bits))
-    done = read_json(store.folder(former) / "done.json")
-    recorded = {"bytes": file.stat().st_size, "sha256": sha256_file(file)}
-    write_json(store.folder(former) / "done.json", {**done, "fingerprint.json": recorded})
+    record(file)
     assert refused(store, today) == (
         f"{former.key}: it does not train the same: iteration {iteration}: {name} differs"
     )
@@ -265,7 +271,7 @@ def test_another_candidate_is_tried(store: JobStore, former: Job, today: Job) ->
     edit(store.folder(newer) / "provenance.json", device="NVIDIA A100")
     os.utime(store.folder(former) / "done.json", (1, 1))
     command.adopted(store, today)
-    assert read_json(store.folder(today) / "adopted.json")["from"] == former.key
+    assert read_json(store.folder(today) / "provenance.json")["adopted"]["from"] == former.key
 
 
 # Killed
@@ -317,7 +323,7 @@ def test_killed_before_any_of_its_files_it_leaves_the_old_state(
     process = attempt(whole, today)
     process.join()
     written = int((whole / "written.txt").read_text())
-    assert written >= 3 + 3 + len(TRAIN.artefacts) + 3  # fingerprints, the job, and three about the result
+    assert written >= 3 + 3 + len(TRAIN.artefacts) + 2  # fingerprints, the job, and two about the result
     for kill_at in range(1, written + 1):
         root = JobStore(shutil.copytree(store.root, tmp_path / str(kill_at)))
         process = attempt(root.root, today, kill_at)
@@ -338,12 +344,12 @@ def test_killed_between_artefacts_and_done_it_can_be_trained_instead(
     process = attempt(store.root, today, kill_at="done.json")
     process.join()
     folder = store.folder(today)
-    assert all((folder / name).exists() for name in (*TRAIN.artefacts, "adopted.json"))
+    assert all((folder / name).exists() for name in (*TRAIN.artefacts, "provenance.json"))
     assert not (folder / "done.json").exists() and not store.finished(today)
     work(folder, tee=False)  # a job that was queued meanwhile
     assert is_adopted(store, former, today)  # the same bits
     assert store.identity(today) == today.key
-    assert "adopted" not in read_json(folder / "provenance.json") and not (folder / "adopted.json").exists()
+    assert "adopted" not in read_json(folder / "provenance.json")
 
 
 def test_killed_from_outside_at_random_moments(store: JobStore, former: Job, today: Job) -> None:

@@ -28,6 +28,7 @@ from sgr.kinds import TRANSFER
 from sgr.models.network import build as build_segmentation
 from sgr.models.recipes import RECIPES
 from sgr.models.settings import Part
+from sgr.models.weights_file import packed
 from tests import tiny_row, tiny_transfer
 
 pytestmark = pytest.mark.usefixtures("on_the_cpu")
@@ -223,7 +224,7 @@ def segmentation(row: str, path: Path) -> dict[str, Tensor]:
         name: value if value.dtype == torch.int64 else torch.rand(value.shape, generator=generator)
         for name, value in network.state_dict().items()
     }
-    save_file(state, path)
+    path.write_bytes(packed(state))
     return state
 
 

@@ -14,7 +14,6 @@ import torch
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
-from safetensors.torch import save_file
 
 from sgr.data.coco import CATEGORY_IDS, Annotations, annotation_file
 from sgr.detection import evaluate as job
@@ -25,6 +24,7 @@ from sgr.errors import UserError
 from sgr.evaluation.settings import EvaluationFiles
 from sgr.models.backbone import Backbone
 from sgr.models.recipes import RECIPES
+from sgr.models.weights_file import packed
 from sgr.plan.params import load
 from sgr.report.labels import networks
 from sgr.report.tables import table3, write_table
@@ -196,7 +196,7 @@ def test_job_writes_metrics(files: TransferFiles, tmp_path: Path, confident: boo
     bias = network.heads.box_predictor.cls_score.bias
     with torch.no_grad():
         bias[0 if not confident else 1] = 20.0
-    save_file(network.state_dict(), tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors").write_bytes(packed(network.state_dict()))
     given = EvaluationFiles(files.data, files.manifest, tmp_path / "model.safetensors", 1, "a tiny row")
     for folder in ("once", "again"):
         (tmp_path / folder).mkdir()

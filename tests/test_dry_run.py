@@ -17,7 +17,7 @@ from sgr.cli.graph import Stage
 from sgr.datasets import Split, describe
 from sgr.errors import UserError
 from sgr.files import write_json
-from sgr.jobs.store import JobStore
+from sgr.jobs.store import JobStore, complete
 from sgr.plan.jobs import of_entry
 from sgr.plan.params import load
 from tests.scratch import checked, copy_checkout, run
@@ -79,7 +79,9 @@ def test_what_has_finished_is_told(
     store, made = JobStore(copy / "jobs"), {}
     for kind, row in (("train", "cocostuff10k-fcn-sgr"), ("transfer", "coco-sgr")):
         made[kind, row] = of_entry(kind, "mini", entries()[f"{kind}/{row}"], made)
-        write_json(store.prepare(made[kind, row][0], {"executor": "inline"}) / "done.json", {})
+        folder = store.prepare(made[kind, row][0], {"executor": "inline"})
+        write_json(folder / "provenance.json", {})
+        complete(folder, ())
     capsys.readouterr()
     dry_run.main(["detect@coco-sgr"])
     told = capsys.readouterr().out.splitlines()

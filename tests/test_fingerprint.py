@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sgr.files import read_json, write_json
+from sgr.training import checkpoint
 from sgr.training.fingerprint import ITERATIONS, Fingerprint, difference, hashes
 from sgr.training.segmentation import train
 from sgr.training.settings import TrainFiles
@@ -138,9 +139,6 @@ def test_what_only_one_of_two_has_is_a_difference(what: str, named: str) -> None
     other = example()
     other["1"][what]["new"] = "33"
     assert difference(example(), other) == difference(other, example()) == f"iteration 1: {named}"
-    del other["1"]
-    assert difference(example(), other) == "iteration 1 is only in one of the two"
-    assert difference(other, example()) == "iteration 1 is only in one of the two"
 
 
 # Of training jobs
@@ -190,7 +188,7 @@ def test_stopped_early_there_is_the_fingerprint_and_no_result(files: TrainFiles,
             number: bits for number, bits in whole.items() if int(number) <= last
         }
         assert not (stopped / "model.safetensors").exists() and not (stopped / "curve.csv").exists()
-        (stopped / "checkpoint.pt").unlink()
+        checkpoint.remove(stopped)
 
 
 @pytest.mark.usefixtures("on_the_cpu")

@@ -102,3 +102,21 @@ def test_killed_at_any_moment_it_leaves_the_old_state(
     (store.folder(TODAY) / "done.json").unlink()
     adopt(store, TODAY, store.folder(FINISHED), PROOF)
     assert store.identity(TODAY) == FINISHED.key
+
+
+def test_what_is_carried_over_is_what_was_written(store: JobStore) -> None:
+    """The former's launch.json is not needed; a provenance that somebody changed is not carried on."""
+    former = store.folder(FINISHED)
+    content = (former / "provenance.json").read_bytes()
+    (former / "launch.json").write_text("{")
+    (former / "where.json").write_text("{")
+    (former / "provenance.json").write_bytes(content.replace(b"cpu", b"gpu", 1))
+    with pytest.raises(UserError, match=r"provenance.json changed after its job finished"):
+        adopt(store, TODAY, former, PROOF)
+    assert not store.finished(TODAY)
+    (former / "provenance.json").write_bytes(content)
+    assert list(candidates(store, TODAY)) == [former]
+    adopt(store, TODAY, former, PROOF)
+    said = store.provenance(TODAY)
+    assert said.pop("adopted")["from"] == FINISHED.key and said == store.provenance(FINISHED)
+    assert read_json(store.folder(TODAY) / "launch.json")["executor"] == "inline"

@@ -23,9 +23,9 @@ from sgr.jobs.job import Job, canonical
 from sgr.jobs.run.executors import run
 from sgr.jobs.slurm import squeue
 from sgr.jobs.slurm.check import check
-from sgr.jobs.store import JobStore
+from sgr.jobs.store import JobStore, complete
 from sgr.machine import Machine
-from tests.fake_jobs import COUNT, Count, Pause
+from tests.fake_jobs import COUNT, COUNTED, Count, Pause
 
 UP = Path(__file__).parent / "slurm" / "up.sh"
 pytestmark = pytest.mark.usefixtures("importable")
@@ -202,7 +202,8 @@ def test_running_job_and_its_training_are_no_leftovers(store: JobStore, adopted:
     training = counting("old")
     run([training], Machine(jobs=store.root))
     if adopted:
-        write_json(store.folder(training) / "adopted.json", {"origin": "feed" * 8})
+        write_json(store.folder(training) / "provenance.json", {"adopted": {"origin": "feed" * 8}})
+        complete(store.folder(training), COUNTED)
     evaluation = Job(COUNT, Count(600), 0, {"trained": store.identity(training)}, where=Pause(0.1))
     (found,) = leftovers(store, referring_to())
     with start(Machine(jobs=store.root), evaluation) as process:

@@ -17,16 +17,17 @@ from pathlib import Path
 import pytest
 
 from sgr.errors import UserError
-from sgr.files import read_json, write_json
-from sgr.jobs.failure import JobError
+from sgr.files import open_aside, read_json, write_json
+from sgr.jobs.failure import Ending, JobError, failure
+from sgr.jobs.inspect.listing import jobs
 from sgr.jobs.job import Code, Job, canonical
 from sgr.jobs.project import Project
-from sgr.jobs.run.executors import run
+from sgr.jobs.run.executors import here, run
 from sgr.jobs.snapshot import snapshot
-from sgr.jobs.store import JobStore
+from sgr.jobs.store import JobStore, complete
 from sgr.jobs.worker import main, work
 from sgr.machine import Machine
-from tests.fake_jobs import COUNT, FAIL, LIE, MISTAKE, SURROUNDINGS, Count, Pause, kind
+from tests.fake_jobs import COUNT, COUNTED, FAIL, LIE, MISTAKE, SURROUNDINGS, Count, Pause, artefacts, kind
 
 pytestmark = pytest.mark.usefixtures("importable")
 
@@ -107,11 +108,12 @@ def test_what_is_made_from_an_adopted_result_stays(inline: Machine) -> None:
     job, store = counting(), inline.store
     assert store.identity(job) == job.key
     folder = store.prepare(job, {"executor": "inline"})
-    write_json(folder / "adopted.json", {"origin": "0" * 32})
+    write_json(folder / "provenance.json", {"adopted": {"origin": "0" * 32}})
     assert store.identity(job) == job.key  # nothing has finished yet
     work(folder)
     assert store.identity(job) == job.key  # the adoption was killed before its end
-    write_json(folder / "adopted.json", {"origin": "0" * 32})
+    write_json(folder / "provenance.json", {"adopted": {"origin": "0" * 32}})
+    complete(folder, COUNTED)
     assert store.identity(job) == "0" * 32
     (folder / "done.json").unlink()
     run([job], inline)
@@ -143,7 +145,7 @@ def test_inline_and_local_give_the_same_bytes(tmp_path: Path) -> None:
     found = []
     for executor in ("inline", "local"):
         (folder,) = run([counting()], on(executor, tmp_path / executor))
-        found.append((folder / "done.json").read_bytes())
+        found.append(artefacts(folder))
     assert found[0] == found[1]
 
 
@@ -172,7 +174,7 @@ def test_killed_worker_resumes_to_the_same_bytes(local: Machine, tmp_path: Path)
     assert len(runs(folder)) == 2 and not runs(folder)[1].endswith(" from 0")
     assert read_json(folder / "provenance.json")["attempts"] == 2
     (whole,) = run([job], Machine(jobs=tmp_path / "whole"))
-    assert (whole / "done.json").read_bytes() == (folder / "done.json").read_bytes()
+    assert artefacts(whole) == artefacts(folder)
 
 
 def launch(job: Job, cluster: Machine) -> subprocess.Popen[str]:
@@ -301,7 +303,9 @@ def test_changed_artefact_is_refused_and_can_be_rerun(inline: Machine, tmp_path:
 
 def test_taking_what_a_job_has_not(inline: Machine, tmp_path: Path) -> None:
     run([counting()], inline)
-    with pytest.raises(UserError, match=r"has no curve.csv, it has metrics/val.json, weights.bin"):
+    with pytest.raises(
+        UserError, match=r"has no curve.csv, it has metrics/val.json, provenance.json, weights.bin"
+    ):
         JobStore(inline.jobs).take(counting(), ["curve.csv"], tmp_path)
 
 
@@ -326,3 +330,100 @@ def test_snapshot_is_keyed_by_content(tmp_path: Path) -> None:
     (package / "launch" / "a.py").write_text("A = 2\n")
     second = snapshot(tmp_path / "jobs", project)
     assert second != first and (first / "sgr" / "launch" / "a.py").read_text() == "A = 1\n"
+
+
+# Files around a job
+
+
+@pytest.mark.parametrize("name", ["where.json", "launch.json", "job.json"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_damaged_before_its_worker_starts(inline: Machine, name: str, content: str) -> None:
+    """As of a job that waits in a queue: one sentence before any work, and the next run writes it anew."""
+    folder = inline.store.prepare(counting(), {"executor": "slurm"})
+    (folder / name).write_text(content)
+    assert main(folder) == 2
+    sentence = f"{folder}/{name} is missing or damaged: run the command again, which writes it anew"
+    assert str(failure(folder, Ending("ended"))).split(": ", 1)[1] == f"{sentence} (log: {folder}/log.txt)"
+    assert not runs(folder)
+    run([counting()], inline)
+    assert inline.store.finished(counting())
+
+
+@pytest.mark.parametrize("name", ["where.json", "launch.json"])
+def test_of_a_finished_job_no_result_and_no_listing_depends_on_them(
+    inline: Machine, tmp_path: Path, name: str
+) -> None:
+    (folder,) = run([counting()], inline)
+    (folder / name).write_text("{")
+    assert run([counting()], inline) == [folder] and len(runs(folder)) == 1
+    assert inline.store.take(counting(), COUNTED, tmp_path / "outs")
+    (listed,) = jobs(inline.store)
+    assert listed.state == "finished" and listed.job.key == counting().key
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"sentence": null}', '{"sentence": "", "traceback": ""}']
+)
+def test_damaged_failure_hides_no_other_word(inline: Machine, content: str) -> None:
+    job = Job(FAIL, {"n": 1})
+    with pytest.raises(JobError):
+        run([job], inline)
+    folder = inline.store.folder(job)
+    (folder / "failed.json").write_text(content)
+    first, *_, last = str(failure(folder, Ending("ended with status 1"))).splitlines()
+    assert first.startswith(f"job {job.key} (fake_jobs:fail) ended with status 1 (log: {folder}/log.txt); ")
+    assert last == "ZeroDivisionError: the loss is not a number"
+    (folder / "job.json").write_text("{")
+    assert str(failure(folder, Ending("ended"))).startswith(f"job {job.key} ended (log: ")
+    run([replace(job, where={"mended": True})], inline)
+
+
+@pytest.mark.parametrize("damage", ["unlink", "cut", "flip"])
+def test_provenance_is_as_safe_as_the_artefacts(inline: Machine, damage: str) -> None:
+    (folder,) = run([counting()], inline)
+    file = folder / "provenance.json"
+    content = file.read_bytes()
+    assert inline.store.provenance(counting()) == read_json(file)
+    if damage == "unlink":
+        file.unlink()
+    else:
+        file.write_bytes(content[:-1] if damage == "cut" else content.replace(b"cpu", b"gpu", 1))
+    with pytest.raises(UserError, match=rf"^{file} .*: delete {folder}/done.json to run the job again$"):
+        inline.store.provenance(counting())
+    file.write_bytes(content)
+    assert inline.store.provenance(counting()) == read_json(file)
+
+
+@pytest.mark.parametrize("begin", [run, here])
+def test_job_store_that_cannot_be_one(tmp_path: Path, begin: Callable[..., object]) -> None:
+    """A file, a dangling link, a loop of links, below a file, and where nothing can be written."""
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("file", "dangling", "loop", "file/jobs"):
+        path = tmp_path / name
+        with pytest.raises(UserError) as raised:
+            begin([counting()], Machine(jobs=path))
+        assert str(raised.value) == (
+            f"{path}, where jobs are kept, is no folder: mend that, or set `jobs` in cluster.yaml to another folder"
+        )
+        assert jobs(JobStore(path)) == []
+    with pytest.raises(
+        UserError, match=r"^/proc, where jobs are kept, cannot be written to \(.+\): mend that"
+    ):
+        begin([counting()], Machine(jobs=Path("/proc")))
+
+
+def test_leftovers_of_a_kill_go_with_the_next_run_and_what_is_being_written_stays(inline: Machine) -> None:
+    folder = inline.store.prepare(counting(), {"executor": "inline"})
+    code = "import os, sys; from sgr.files import open_aside\nwith open_aside(sys.argv[1]): os.kill(os.getpid(), 9)"
+    for name in ("weights.bin", "metrics/val.json"):
+        assert subprocess.run([sys.executable, "-c", code, folder / name]).returncode == -signal.SIGKILL
+    other = inline.jobs / ".other.aside"
+    other.touch()
+    assert len(list(folder.rglob(".*.aside"))) == 2
+    with open_aside(folder / "slurm.json") as file:  # by who has just submitted it
+        work(folder)
+        assert [path.name.split(".")[1] for path in folder.rglob(".*.aside")] == ["slurm"]
+        file.write(b"{}")
+    assert (folder / "slurm.json").read_bytes() == b"{}" and other.exists()

@@ -346,9 +346,7 @@ def test_a_run_that_is_resumed_ends_with_the_same_bits(tmp_path):
 
     resumed = small_network(16)
     other = learner(resumed, 6)
-    assert (
-        checkpoint.resume(tmp_path / "checkpoint.pt", resumed, other.optimizer, other.schedule).iteration == 3
-    )
+    assert checkpoint.resume(tmp_path, resumed, other.optimizer, other.schedule, 6).iteration == 3
     for tensor in resumed.state_dict().values():
         tensor.zero_()
     torch.manual_seed(99)

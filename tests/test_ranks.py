@@ -218,12 +218,6 @@ def same(first: Path, second: Path) -> bool:
     return all((first / name).read_bytes() == (second / name).read_bytes() for name in TRAIN.artefacts)
 
 
-def reached(folder: Path) -> int:
-    state = torch.load(folder / "checkpoint.pt", weights_only=True)
-    iteration: int = state["iteration"]
-    return iteration
-
-
 @pytest.mark.parametrize("accumulate, double, rate", [(1, False, 0.0005), (2, True, 0.02)])
 def test_two_ranks_log_the_losses_of_one(
     accumulate: int, double: bool, rate: float, files: TrainFiles, tmp_path: Path
@@ -266,7 +260,9 @@ def test_killed_rank_ends_the_job_which_resumes(
 ) -> None:
     folder = prepared(tmp_path, with_run(files, checkpoint_seconds=0))
     codes = local_ranks.run(2, local_ranks.work, folder, {"rank": rank, "step": 5, "signal": signal.SIGKILL})
-    assert codes[rank] == KILLED and reached(folder) == 4 and not is_finished(folder)
+    assert (
+        codes[rank] == KILLED and tiny_row.reached(folder / "checkpoint.pt") == 4 and not is_finished(folder)
+    )
     if rank == 1:
         assert codes[0] == 2
         assert "one of the 2 ranks ended without a word" in str(failure(folder, "failed"))
@@ -280,7 +276,7 @@ def test_signal_to_one_rank_makes_all_write_a_checkpoint(
     """In the middle of two rows of the curve, whose losses are not lost."""
     folder = prepared(tmp_path, files)
     codes = local_ranks.run(2, local_ranks.work, folder, {"rank": 1, "step": 5, "signal": signal.SIGTERM})
-    assert codes == [TERMINATED, TERMINATED] and reached(folder) == 5
+    assert codes == [TERMINATED, TERMINATED] and tiny_row.reached(folder / "checkpoint.pt") == 5
     assert local_ranks.run(2, local_ranks.work, folder) == [0, 0]
     assert same(undisturbed, folder)
 

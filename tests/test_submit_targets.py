@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from sgr.cli.submit import jobs_behind, shortened
+from sgr.jobs.store import JobStore
+from tests.fake_jobs import artefacts
 from tests.scratch import commit, copy_checkout, files_under, parameters, run, write_parameters
 from tests.test_submit import on_slurm
 
@@ -76,7 +78,10 @@ def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
             sgr(root, "submit", "--here", *targets, SGR_EXECUTOR="inline", SGR_JOBS="jobs-here")
     assert found["slurm"] == found["inline"]
     assert {"mini/table_camvid.md", "mini/camvid/camvid-fcn-sgr.semantics.json"} <= found["slurm"].keys()
-    stores = [files_under(root / f"jobs-{how}", ["done.json"]) for how in ("slurm", "here", "inline")]
+    stores = [
+        {folder.name: artefacts(folder) for folder in JobStore(root / f"jobs-{how}").folders()}
+        for how in ("slurm", "here", "inline")
+    ]
     assert stores[0] == stores[1] == stores[2] and len(stores[0]) == 3
 
 

@@ -4,6 +4,7 @@ process that kills itself."""
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import os
 import signal
@@ -99,6 +100,15 @@ def semantics(row: str = ROW) -> SemanticsSettings:
 
 def _seen(seen: Seen) -> Seen:
     return replace(seen, network=network(seen.network))
+
+
+def reached(checkpoint: Path) -> int:
+    """The iteration of a checkpoint."""
+    import torch
+
+    content = checkpoint.read_bytes().partition(b"\n")[2]
+    iteration: int = torch.load(io.BytesIO(content), weights_only=True)["iteration"]
+    return iteration
 
 
 def train_in_process(

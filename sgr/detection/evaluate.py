@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from pycocotools import mask as rle
-from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 from tqdm import tqdm
@@ -23,6 +22,7 @@ from sgr.detection.settings import STRIDE, DetectSettings
 from sgr.device import measured, memory_format, reproducible
 from sgr.evaluation.settings import EvaluationFiles
 from sgr.files import read_json, write_json
+from sgr.models import weights_file
 from sgr.models.network import parameter_count
 
 
@@ -38,7 +38,7 @@ def evaluate(settings: DetectSettings, files: EvaluationFiles, seed: int, folder
     manifest = read_json(files.manifest)
     check(files.data, manifest)
     network = build(settings.network)
-    network.load_state_dict(load_file(files.model))
+    network.load_state_dict(weights_file.read(files.model))
     network.to(device).to(memory_format=memory_format(settings.channels_last)).eval()
 
     split = settings.split

@@ -20,6 +20,7 @@ from sgr.detection.samples import Item, TrainingImages, padded
 from sgr.detection.settings import STRIDE, TransferFiles, TransferSettings
 from sgr.device import memory_format, reproducible
 from sgr.files import read_json
+from sgr.models import weights_file
 from sgr.training.batch_share import share
 from sgr.training.loop import Learner, Place, Samples, fit
 from sgr.training.optimizer import build_optimizer
@@ -37,7 +38,7 @@ def transfer(settings: TransferSettings, files: TransferFiles, seed: int, folder
     if files.weights:
         network.backbone.body.load_state_dict(load_file(files.weights))
     if files.model:
-        start_from(network, load_file(files.model))
+        start_from(network, weights_file.read(files.model))
     network.to(device).to(memory_format=memory_format(loop.channels_last))
     optimizer = build_optimizer(network, settings.optimizer)
     schedule = steps(optimizer, settings.milestones, settings.warmup)

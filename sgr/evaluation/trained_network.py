@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -15,13 +14,14 @@ from sgr.data.manifest import samples
 from sgr.data.samples import EvaluationSamples
 from sgr.device import memory_format
 from sgr.evaluation.settings import EvaluationFiles, Seen
+from sgr.models import weights_file
 from sgr.models.network import Network, build
 
 
 def trained_network(seen: Seen, files: EvaluationFiles, device: torch.device) -> Network:
     """The network with the weights of `files.model`, in evaluation mode."""
     network = build(seen.network)
-    network.load_state_dict(load_file(files.model))
+    network.load_state_dict(weights_file.read(files.model))
     network.to(device).to(memory_format=memory_format(seen.channels_last))
     return network.eval()
 

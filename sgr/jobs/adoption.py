@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 from sgr.errors import UserError
-from sgr.files import read_json, write_json
+from sgr.files import remove_asides, write_json
 from sgr.jobs.job import Job
 from sgr.jobs.locks import locked
-from sgr.jobs.provenance import now
-from sgr.jobs.store import JobStore, complete, is_finished
+from sgr.jobs.provenance import LAUNCHED, now
+from sgr.jobs.store import PROVENANCE, JobStore, complete, is_finished
 
 
 def candidates(store: JobStore, job: Job) -> Iterator[Path]:
     """Folders of finished jobs that differ from `job` in their sources alone, the newest first."""
     found = [folder for folder in store.folders() if folder != store.folder(job) and _finished(folder)]
     for folder in sorted(found, key=lambda folder: -(folder / "done.json").stat().st_mtime):
-        if _alike(Job.load(folder), job):
+        if _alike(Job.known(folder), job):
             yield folder
 
 
@@ -36,9 +36,9 @@ def adopt(store: JobStore, job: Job, folder: Path, proof: dict[str, Any]) -> Non
     """File the result in `folder` under the key of `job`; `proof` says what was compared.
 
     done.json comes last: killed before that, the job has no result, and the old one is as it was. Raises UserError if
-    the two differ in more than their sources, or the old one has not finished.
+    the two differ in more than their sources, or the old one has not finished or was changed.
     """
-    former = Job.load(folder)
+    former = Job.known(folder)
     if not _alike(former, job):
         raise UserError(
             f"job {former.key} differs from job {job.key} in more than its sources: it is not adopted"
@@ -47,17 +47,18 @@ def adopt(store: JobStore, job: Job, folder: Path, proof: dict[str, Any]) -> Non
     with locked(into):
         if is_finished(into):
             return
-        store.prepare(job, read_json(folder / "launch.json"))
-        store.take(former, job.kind.artefacts, into)
+        remove_asides(into)
+        about = store.provenance(former)
         record = {"origin": store.identity(former), "from": former.key, "adopted": now(), **proof}
-        write_json(into / "adopted.json", record)
-        write_json(into / "provenance.json", {**read_json(folder / "provenance.json"), "adopted": record})
+        store.prepare(job, {name: about.get(name) for name in LAUNCHED})
+        store.take(former, job.kind.artefacts, into)
+        write_json(into / PROVENANCE, {**about, "adopted": record})
         complete(into, job.kind.artefacts)
 
 
 def _finished(folder: Path) -> bool:
     try:
-        Job.load(folder)
+        Job.known(folder)
         return is_finished(folder)
     except UserError:
         return False  # damaged, or of another version

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -47,8 +47,7 @@ def failure(folder: Path, ending: Ending, log: Path | None = None) -> JobError:
     """
     job = _name(folder)
     log = log if log and log.exists() else folder / "log.txt"
-    if (folder / "failed.json").exists():
-        failed = read_json(folder / "failed.json")
+    if failed := _failed(folder):
         if failed["sentence"]:
             return JobError(f"{job}: {failed['sentence']} (log: {log})")
         last = failed["traceback"].rstrip().splitlines()[-LINES:]
@@ -62,8 +61,20 @@ def failure(folder: Path, ending: Ending, log: Path | None = None) -> JobError:
     return JobError("\n".join([sentence, *([] if ending.explained else tail(log)[-LINES:])]))
 
 
+def _failed(folder: Path) -> dict[str, str] | None:
+    """What failed.json says; nothing without one, or from one that is damaged."""
+    with suppress(UserError, KeyError, TypeError, AttributeError):
+        told = read_json(folder / "failed.json")
+        if told["traceback"].strip():
+            return {"sentence": told["sentence"], "traceback": told["traceback"]}
+    return None
+
+
 def _name(folder: Path) -> str:
-    job = Job.load(folder)
+    try:
+        job = Job.known(folder)
+    except UserError:
+        return f"job {folder.name}"
     seed = "" if job.seed is None else f", seed {job.seed}"
     return f"job {folder.name} ({job.kind.name}{f' of {job.row}{seed}' if job.row else ''})"
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -98,15 +99,23 @@ class Job:
     def load(cls, folder: Path) -> Job:
         """The job that `JobStore.prepare` wrote into a folder; `settings` and `where` as JSON, without `after`.
 
-        Raises UserError if its files do not tell of a job.
+        Raises UserError if job.json or where.json is damaged.
         """
-        job, where = read_json(folder / "job.json"), read_json(folder / "where.json")
+        return replace(cls.known(folder), **_where(folder))
+
+    @classmethod
+    def known(cls, folder: Path) -> Job:
+        """The same, but without what where.json says if that is damaged: no result depends on it."""
+        file = folder / "job.json"
         try:
-            kind = Kind(**{**job["kind"], "artefacts": tuple(job["kind"]["artefacts"])})
-            decides = job["settings"], job["seed"], job["inputs"], Code(**job["code"])
-            return cls(kind, *decides, where["where"], row=where["row"], threads=where["threads"])
-        except (KeyError, TypeError):
-            raise UserError(f"{folder}/job.json tells of no job: delete this folder") from None
+            told = read_json(file)
+            kind = Kind(**{**told["kind"], "artefacts": tuple(told["kind"]["artefacts"])})
+            job = cls(kind, told["settings"], told["seed"], told["inputs"], Code(**told["code"]))
+        except (UserError, KeyError, TypeError):
+            raise damaged(file) from None
+        with suppress(UserError):
+            job = replace(job, **_where(folder))
+        return job
 
     def save(self, folder: Path) -> None:
         """Write what `load` reads."""
@@ -114,6 +123,11 @@ class Job:
         write_json(folder / "job.json", content)
         where = {"where": plain(self.where), "row": self.row, "threads": self.threads}
         write_json(folder / "where.json", where)
+
+
+def damaged(file: Path) -> UserError:
+    """What to say of a file that `JobStore.prepare` writes before each run."""
+    return UserError(f"{file} is missing or damaged: run the command again, which writes it anew")
 
 
 def canonical(value: Any) -> str:
@@ -124,6 +138,15 @@ def canonical(value: Any) -> str:
 def plain(value: Any) -> Any:
     """A dataclass, or what holds dataclasses, paths and tuples, as a JSON value."""
     return json.loads(json.dumps(value, default=_plain, allow_nan=False))
+
+
+def _where(folder: Path) -> dict[str, Any]:
+    file = folder / "where.json"
+    try:
+        told = read_json(file)
+        return {name: told[name] for name in ("where", "row", "threads")}
+    except (UserError, KeyError, TypeError):
+        raise damaged(file) from None
 
 
 def _plain(value: Any) -> Any:

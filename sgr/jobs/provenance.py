@@ -7,14 +7,18 @@ import platform
 import re
 import socket
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.jobs.job import Job
+from sgr.jobs.job import Job, damaged
 from sgr.jobs.project import Project
+
+LAUNCHED = ("executor", "commit", "dirty", "code", "launched")  # what `launched` tells
 
 
 def now() -> str:
@@ -38,13 +42,25 @@ def launched(executor: str, code: Path | None, project: Project) -> dict[str, An
     }
 
 
-def provenance(folder: Path, job: Job, started: str, seconds: float) -> dict[str, Any]:
-    """The record of a job that just finished: `launched`, this machine, its libraries, and its own measured.json.
+def launch(folder: Path) -> dict[str, Any]:
+    """What `launched` said when the job of a folder was prepared. Raises UserError if launch.json is damaged."""
+    file = folder / "launch.json"
+    with suppress(UserError):
+        told = read_json(file)
+        if isinstance(told, dict) and "executor" in told:
+            return told
+    raise damaged(file)
+
+
+def provenance(
+    folder: Path, job: Job, launch: dict[str, Any], started: str, seconds: float
+) -> dict[str, Any]:
+    """The record of a job that just finished: its `launch`, this machine, its libraries, and its own measured.json.
 
     `seconds` and `started` are those of the last attempt; `attempts` tells whether there were others.
     """
     record = {
-        **read_json(folder / "launch.json"),
+        **launch,
         "attempts": attempts(folder),
         "started": started,
         "finished": now(),

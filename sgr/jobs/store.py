@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -10,9 +11,11 @@ from typing import Any
 
 from sgr.errors import UserError
 from sgr.files import open_aside, read_json, sha256_file, write_json
+from sgr.jobs.failure import is_full
 from sgr.jobs.job import Job
 
 KEY = "[0-9a-f]" * 32  # what a job's folder is called
+PROVENANCE = "provenance.json"
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,20 @@ class JobStore:
     """Job folders below `root`."""
 
     root: Path
+
+    def make(self) -> None:
+        """Make the root. Raises UserError if it is no folder, or one that nothing can be written to."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            if is_full(error):
+                raise
+            what = f"cannot be written to ({error.strerror})" if self.root.is_dir() else "is no folder"
+            raise UserError(
+                f"{self.root}, where jobs are kept, {what}: mend that, or set `jobs` in cluster.yaml to another folder"
+            ) from None
 
     def folder(self, job: Job) -> Path:
         """`<root>/<key>`, which may not exist yet."""
@@ -37,7 +54,11 @@ class JobStore:
         folder = self.folder(job)
         if not is_finished(folder):
             return False
-        if (held := Job.load(folder).key) != job.key:
+        try:
+            held = Job.known(folder).key
+        except UserError:
+            raise UserError(f"{folder}/job.json is missing or damaged: {_again(folder)}") from None
+        if held != job.key:
             raise UserError(f"{folder} holds the result of job {held}: delete this folder to run {job.key}")
         return True
 
@@ -50,19 +71,20 @@ class JobStore:
 
         It is the key, or for an adopted result the key that it was first filed under: what was made from it stays.
         """
-        adopted = self.folder(job) / "adopted.json"
-        if adopted.exists() and self.finished(job):
-            return str(read_json(adopted)["origin"])
-        return job.key
+        return identity(self.folder(job)) if self.finished(job) else job.key
 
     def prepare(self, job: Job, launch: dict[str, Any]) -> Path:
         """Write what a worker reads, job.json, where.json and launch.json; what was before an attempt is forgotten."""
         folder = self.folder(job)
         job.save(folder)
         write_json(folder / "launch.json", launch)
-        for name in ("failed.json", "adopted.json"):
-            (folder / name).unlink(missing_ok=True)
+        (folder / "failed.json").unlink(missing_ok=True)
         return folder
+
+    def provenance(self, job: Job) -> dict[str, Any]:
+        """How a finished job came about. Raises UserError if it has not finished, or its provenance.json changed."""
+        self._check_finished(job)
+        return provenance(self.folder(job))
 
     def take(self, job: Job, names: Iterable[str], into: Path) -> list[Path]:
         """Copy artefacts of a finished job to `into/<name>`, each checked against its SHA-256 on the way.
@@ -71,8 +93,7 @@ class JobStore:
         Raises UserError if the job is not finished, has no such artefact, or an artefact was changed.
         """
         folder = self.folder(job)
-        if not self.finished(job):
-            raise UserError(f"job {job.key} ({job.kind.name}) has not finished")
+        self._check_finished(job)
         recorded = read_json(folder / "done.json")
         taken = []
         for name in names:
@@ -84,11 +105,15 @@ class JobStore:
             taken.append(into / name)
         return taken
 
+    def _check_finished(self, job: Job) -> None:
+        if not self.finished(job):
+            raise UserError(f"job {job.key} ({job.kind.name}) has not finished")
+
 
 def complete(folder: Path, names: Iterable[str]) -> None:
-    """Write done.json, the last file of a job: bytes and SHA-256 of every artefact."""
+    """Write done.json, the last file of a job: bytes and SHA-256 of every artefact, and of provenance.json."""
     artefacts = {}
-    for name in sorted(names):
+    for name in sorted({*names, PROVENANCE}):
         relative = PurePosixPath(name)
         if relative.is_absolute() or ".." in relative.parts or not (folder / name).is_file():
             raise FileNotFoundError(f"the job names the artefact {name}, which is no file below {folder}")
@@ -114,8 +139,31 @@ def is_finished(folder: Path) -> bool:
         found = path.stat().st_size if path.is_file() else None
         if found != size:
             what = "is missing" if found is None else f"has {found} bytes instead of {size}"
-            raise UserError(f"{path} {what}: delete {folder}/done.json to run the job again")
+            raise UserError(f"{path} {what}: {_again(folder)}")
     return True
+
+
+def provenance(folder: Path) -> dict[str, Any]:
+    """How the finished job of a folder came about. Raises UserError if provenance.json is not what was written."""
+    file, recorded = folder / PROVENANCE, read_json(folder / "done.json")
+    if PROVENANCE not in recorded or sha256_file(file) != recorded[PROVENANCE]["sha256"]:
+        raise _changed(file)
+    found: dict[str, Any] = read_json(file)
+    return found
+
+
+def identity(folder: Path) -> str:
+    """What jobs that start from the finished job of a folder name in their `inputs`; see `JobStore.identity`."""
+    adopted = provenance(folder).get("adopted")
+    return str(adopted["origin"]) if adopted else folder.name
+
+
+def _changed(file: Path) -> UserError:
+    return UserError(f"{file} changed after its job finished: {_again(file.parent)}")
+
+
+def _again(folder: Path) -> str:
+    return f"delete {folder}/done.json to run the job again"
 
 
 def _copy(source: Path, target: Path, sha256: str) -> None:
@@ -125,6 +173,4 @@ def _copy(source: Path, target: Path, sha256: str) -> None:
             digest.update(block)
             copy.write(block)
         if digest.hexdigest() != sha256:
-            raise UserError(
-                f"{source} changed after its job finished: delete {source.parent}/done.json to run it again"
-            )
+            raise _changed(source)

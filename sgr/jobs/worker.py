@@ -20,14 +20,14 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from sgr.errors import UserError
-from sgr.files import write_json, write_new_json
+from sgr.files import remove_asides, write_json, write_new_json
 from sgr.jobs.call import call
 from sgr.jobs.failure import is_full, no_space
 from sgr.jobs.job import Job
 from sgr.jobs.locks import locked
-from sgr.jobs.provenance import now, provenance
+from sgr.jobs.provenance import launch, now, provenance
 from sgr.jobs.startup import spare_collections
-from sgr.jobs.store import complete, is_finished
+from sgr.jobs.store import PROVENANCE, complete, is_finished
 
 
 def work(
@@ -43,19 +43,20 @@ def work(
     with locked(folder):
         if is_finished(folder):
             return
-        job = Job.load(folder)
-        for name in ("failed.json", "adopted.json"):  # adopted.json: of an adoption that was killed
-            (folder / name).unlink(missing_ok=True)
+        remove_asides(folder)
+        (folder / "failed.json").unlink(missing_ok=True)
         started, clock = now(), time.monotonic()
         heading = f"{started} {socket.gethostname()} pid {os.getpid()}"
         try:
+            job, launched = Job.load(folder), launch(folder)
             with open(folder / "attempts.txt", "a") as file:
                 file.write(heading + "\n")
             with _logged(folder / "log.txt", tee):
                 print(f"--- {job.kind.name} {job.key} started {heading}", flush=True)
                 with together():
                     call(job, folder)
-            write_json(folder / "provenance.json", provenance(folder, job, started, time.monotonic() - clock))
+            seconds = time.monotonic() - clock
+            write_json(folder / PROVENANCE, provenance(folder, job, launched, started, seconds))
             complete(folder, job.kind.artefacts)
         except Exception as error:
             record(folder, error)

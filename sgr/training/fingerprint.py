@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from sgr.files import read_json, write_json
+from sgr.models.weights_file import digest
 
 ITERATIONS = (1, 2, 5)
 
@@ -51,24 +51,15 @@ def hashes(network: nn.Module, optimizer: Optimizer) -> dict[str, str]:
             for kept, value in optimizer.state.get(parameter, {}).items():
                 if value is not None:
                     tensors[f"{names[parameter]} ({kept})"] = torch.as_tensor(value)
-    return {name: _hash(tensor) for name, tensor in tensors.items()}
+    return {name: digest(tensor)[:16] for name, tensor in tensors.items()}
 
 
 def difference(first: Mapping[str, Any], second: Mapping[str, Any]) -> str | None:
-    """Where two fingerprints part: the iteration, and the loss or tensor; None where every bit agrees."""
-    for iteration in sorted(first.keys() | second.keys(), key=int):
-        if iteration not in first or iteration not in second:
-            return f"iteration {iteration} is only in one of the two"
+    """Where two fingerprints of the same iterations part: iteration and loss or tensor; None where every bit agrees."""
+    for iteration in sorted(first, key=int):
         for what in ("losses", "tensors"):
             one, other = first[iteration][what], second[iteration][what]
             for name in [*one, *(name for name in other if name not in one)]:
                 if one.get(name) != other.get(name):
                     return f"iteration {iteration}: {what[:-1] if what == 'tensors' else 'loss'} {name}"
     return None
-
-
-def _hash(tensor: Tensor) -> str:
-    values = tensor.detach().cpu().contiguous()
-    digest = hashlib.sha256(f"{values.dtype} {tuple(values.shape)}".encode())
-    digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save
 from torch import Tensor, nn
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.data import Dataset
@@ -21,11 +20,13 @@ from tqdm import tqdm
 from sgr import ranks
 from sgr.device import measured
 from sgr.files import write_bytes, write_json
+from sgr.models import weights_file
 from sgr.models.network import Network, parameter_count, weighted_sum
 from sgr.training import checkpoint
 from sgr.training.batches import Batch, Collate, batches
 from sgr.training.curve import Curve
 from sgr.training.fingerprint import Fingerprint
+from sgr.training.finite import Finite, not_finite
 from sgr.training.parallel import averaging, parallel
 from sgr.training.settings import LoopSettings, Run
 from sgr.training.stop_signals import StopSignals
@@ -70,14 +71,14 @@ def fit(learner: Learner, samples: Samples, settings: LoopSettings, place: Place
     write a checkpoint at the end of the iteration, and only then do what the signal asks for.
 
     Raises:
-        FloatingPointError: when the loss is no longer finite.
+        UserError: when a loss, the gradient or the weights are no longer finite; no checkpoint ever holds such.
     """
     network, iterations = learner.network, settings.iterations
     folder, seed, run = place
     device = next(network.parameters()).device
     draw_apart(seed)
-    state = folder / "checkpoint.pt"
-    start, rows, sums = checkpoint.resume(state, network, learner.optimizer, learner.schedule)
+    start, rows, sums = checkpoint.resume(folder, network, learner.optimizer, learner.schedule, iterations)
+    finite = Finite(iterations)
     curve = Curve(folder, rows, iterations) if ranks.rank() == 0 else None
     fingerprint = Fingerprint(folder / "fingerprint.json", start) if ranks.rank() == 0 else None
     coming = batches(
@@ -107,7 +108,12 @@ def fit(learner: Learner, samples: Samples, settings: LoopSettings, place: Place
     with StopSignals() as signals:
         for iteration, batch in enumerate(line, start + 1):
             rate = float(learner.schedule.get_last_lr()[0])
-            losses = step(learner, forward, batch, settings, device)
+            try:
+                losses, gradient = step(learner, forward, batch, settings, device)
+            except FloatingPointError as error:  # a matching has no answer; the cause may be an iteration old
+                finite.check(alone=True)
+                raise not_finite("a cost of the matching", iteration) from error
+            finite.note(iteration, losses, gradient)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value
             images += len(batch["image"]) * ranks.number()
@@ -116,12 +122,9 @@ def fit(learner: Learner, samples: Samples, settings: LoopSettings, place: Place
             if iteration == run.stop_after:
                 return
             if iteration % settings.log_every == 0 or iteration == iterations:
+                finite.check()
                 count = iteration - (iteration - 1) // settings.log_every * settings.log_every
                 means = {name: float(ranks.mean(value)) / count for name, value in sums.items()}
-                if not math.isfinite(means["loss"]):
-                    raise FloatingPointError(
-                        f"the loss is not finite at iteration {iteration}: lower the learning rate"
-                    )
                 if curve:
                     curve.log({"iteration": iteration, "learning_rate": rate, **means})
                 speed = images / (time.monotonic() - began)
@@ -130,21 +133,24 @@ def fit(learner: Learner, samples: Samples, settings: LoopSettings, place: Place
             due = iteration < iterations and time.monotonic() - last_checkpoint >= run.checkpoint_seconds
             # all ranks checkpoint, or none: whether a signal came (its number) or the time has (1)
             if asked := ranks.agreed(signals.number or due):
+                finite.check_state(iteration, network, learner.optimizer)
                 rows = curve.rows if curve else []
-                checkpoint.save(state, network, learner.optimizer, learner.schedule, iteration, rows, sums)
+                checkpoint.save(folder, network, learner.optimizer, learner.schedule, iteration, rows, sums)
                 last_checkpoint = time.monotonic()
                 if asked > 1:
                     signals.obey(asked)
+    finite.check_state(iterations, network, learner.optimizer)
     if curve:
         write(network, curve, folder, measured(device, images / max(time.monotonic() - began, 1e-9)))
 
 
 def step(
     learner: Learner, forward: nn.Module, batch: Batch, settings: LoopSettings, device: torch.device
-) -> dict[str, Tensor]:
-    """One iteration: gradients of all parts of a batch, and an update. Returns `loss` and the losses it is made of.
+) -> tuple[dict[str, Tensor], Tensor]:
+    """One iteration: gradients of all parts of a batch, and an update.
 
-    They stay on the device, so that nothing waits for it.
+    Returns `loss` with the losses it is made of, and the norm of the gradient. They stay on the device, so that nothing
+    waits for it.
     """
     network, sums = learner.network, dict[str, Tensor]()
     learner.optimizer.zero_grad(set_to_none=True)
@@ -159,21 +165,22 @@ def step(
             (loss / len(parts)).backward()
         for name, value in {"loss": loss, **losses}.items():
             sums[name] = sums.get(name, 0) + value.detach() / len(parts)
+    learned = [p for group in learner.optimizer.param_groups for p in group["params"]]
+    gradient = get_total_norm([p.grad for p in learned if p.grad is not None])
     if settings.gradient_clip:
-        torch.nn.utils.clip_grad_norm_(network.parameters(), settings.gradient_clip)
+        clip_grads_with_norm_(learned, settings.gradient_clip, gradient)
     learner.optimizer.step()
     learner.schedule.step()
-    return sums
+    return sums, gradient
 
 
 def write(network: nn.Module, curve: Curve, folder: Path, cost: dict[str, Any]) -> None:
     """Write what a finished training leaves; its checkpoint goes."""
-    state = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
-    write_bytes(folder / "model.safetensors", save(state))
+    write_bytes(folder / "model.safetensors", weights_file.packed(network.state_dict()))
     write_bytes(folder / "curve.csv", as_csv(curve.rows))
     about = {"parameters": parameter_count(network), "ranks": ranks.number()}
     write_json(folder / "measured.json", cost | about)
-    (folder / "checkpoint.pt").unlink(missing_ok=True)
+    checkpoint.remove(folder)
 
 
 def draw_apart(seed: int) -> None:

@@ -13,7 +13,7 @@ from sgr.jobs.inspect.listing import ACTIVE, Listed, jobs
 from sgr.jobs.job import Job
 from sgr.jobs.locks import is_running, locked
 from sgr.jobs.slurm.squeue import active
-from sgr.jobs.store import KEY, JobStore
+from sgr.jobs.store import KEY, JobStore, identity
 
 # what is younger may just be being made
 FRESH_SECONDS = 3600
@@ -42,7 +42,7 @@ def leftovers(store: JobStore, refers_to: Callable[[Job], bool]) -> list[Leftove
     needed = {value for job in found if job.state in ACTIVE for value in job.job.inputs.values()}
 
     def stays(job: Listed) -> bool:
-        return job.state in ACTIVE or bool(_known_as(job.folder) & needed) or refers_to(job.job)
+        return job.state in ACTIVE or bool(_known_as(job) & needed) or refers_to(job.job)
 
     old = [_leftover(job.folder, _about(job), job.age) for job in found if not stays(job)]
     used = {name for job in found if stays(job) for name in (job.code, _submission(job.folder))}
@@ -76,10 +76,9 @@ def _submission(folder: Path) -> str | None:
     return read_json(record).get("submission") if record.exists() else None
 
 
-def _known_as(folder: Path) -> set[str]:
-    """What the inputs of other jobs call the job of a folder."""
-    adopted = folder / "adopted.json"
-    return {folder.name, read_json(adopted)["origin"]} if adopted.exists() else {folder.name}
+def _known_as(job: Listed) -> set[str]:
+    """What the inputs of other jobs call a job."""
+    return {job.folder.name, *([identity(job.folder)] if job.state == "finished" else [])}
 
 
 def _about(job: Listed) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sgr.errors import UserError
 from sgr.files import read_json
 from sgr.jobs.job import Job
 from sgr.jobs.locks import Holder, holder
+from sgr.jobs.provenance import launch
 from sgr.jobs.run.status import Queued
 from sgr.jobs.slurm.squeue import active, output
 from sgr.jobs.store import JobStore, is_finished
@@ -102,13 +104,20 @@ def jobs(store: JobStore) -> list[Listed]:
 
 def _listed(folder: Path, queued: Queued | None) -> Listed | None:
     try:
-        job, held = Job.load(folder), holder(folder)
+        job, held = Job.known(folder), holder(folder)
     except UserError:
         return None
-    launch = read_json(folder / "launch.json") if (folder / "launch.json").exists() else {}
-    launched = datetime.fromisoformat(launch["launched"]) if "launched" in launch else None
+    told = _launch(folder)
+    launched = datetime.fromisoformat(told["launched"]) if told.get("launched") else None
     state = _state(folder, queued, held)
-    return Listed(folder, job, state, launched, launch.get("code"), queued, held)
+    return Listed(folder, job, state, launched, told.get("code"), queued, held)
+
+
+def _launch(folder: Path) -> dict[str, Any]:
+    try:
+        return launch(folder)
+    except UserError:  # damaged: neither age nor code are known
+        return {}
 
 
 def _state(folder: Path, queued: Queued | None, held: Holder | None) -> str:

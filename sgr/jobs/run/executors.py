@@ -39,6 +39,7 @@ def here(jobs: Sequence[Job], cluster: Cluster) -> list[JobError]:
     from sgr.jobs.slurm.squeue import active
 
     store = cluster.store
+    store.make()
     folders = {store.folder(job): job for job in jobs if not store.finished(job)}
     queued = active(folders)
     idle = [job for folder, job in folders.items() if folder not in queued and not is_running(folder)]
@@ -62,6 +63,7 @@ def spare(threads: int) -> int:
 
 def _run(jobs: Sequence[Job], cluster: Cluster) -> list[Path]:
     store = cluster.store
+    store.make()
     while unfinished := [job for job in jobs if not store.finished(job)]:
         if _wait_for_slurm(unfinished, cluster):
             continue

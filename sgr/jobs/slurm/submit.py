@@ -50,6 +50,7 @@ def submit(jobs: Sequence[Job], cluster: Cluster) -> list[Submission]:
         raise UserError(
             "the executor is slurm, but there is no sbatch on PATH: set `executor` in cluster.yaml"
         )
+    store.make()
     await_answer()
     by_key = {job.key: job for job in jobs}
     with ExitStack() as locks:
