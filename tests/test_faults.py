@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -135,7 +136,7 @@ class Lab:
 
     def _said(self, output: str) -> str:
         lines = [line.removeprefix("error: ") for line in output.splitlines()]
-        first = next((line for line in lines if re.match(r"job |SLURM |cluster.yaml|/", line)), "")
+        first = next((line for line in lines if re.match(r"job |SLURM |cluster.yaml|no access|/", line)), "")
         for found, name in (
             (self.folder.name, "KEY"),
             (str(self.root), ""),
@@ -143,6 +144,7 @@ class Lab:
             (r"\b[0-9a-f]{32}\b", "OTHER"),
             (r"(?<=log: )/jobs/[^\s)]+", "LOG"),
             (r"/jobs/KEY", "FOLDER"),
+            (r"/venv/bin/python", "PYTHON"),
         ):
             first = re.sub(found, name, first)
         return first
@@ -247,6 +249,16 @@ def repro_killed(lab: Lab) -> Seen:
     repro = lab.start()
     lab.halfway()
     repro.kill()
+    return lab.end(repro)
+
+
+def all_killed(lab: Lab) -> Seen:
+    """SIGKILL of `dvc repro`, its stage and the job at once"""
+    lab.strike("gate")
+    repro = lab.start()
+    lab.halfway()
+    os.kill(int((lab.folder / "runs.txt").read_text().split()[0]), signal.SIGKILL)
+    os.killpg(repro.pid, signal.SIGKILL)
     return lab.end(repro)
 
 
@@ -366,6 +378,65 @@ def foreign_result(lab: Lab) -> Seen:
     return seen
 
 
+def folder_deleted(lab: Lab) -> Seen:
+    """the job folder is deleted while the job is pending"""
+    lab.wrap_sbatch('exec $sbatch --hold "$@"')
+    repro = lab.start()
+    eventually(lambda: lab.id)
+    identity = lab.id
+    shutil.rmtree(lab.folder)
+    seen = lab.end(repro)
+    scontrol("release", str(identity))
+    eventually(lambda: fields(identity)["JobState"] == "FAILED")
+    assert lab.attempts == 0
+    return seen._replace(said=seen.said.replace(str(identity), "ID"))
+
+
+def read_only(lab: Lab) -> Seen:
+    """`jobs` is read-only"""
+    with reads_only(lab.root / "jobs"):
+        return lab.end(lab.start())
+
+
+def becomes_read_only(lab: Lab) -> Seen:
+    """`jobs` becomes read-only while the job runs"""
+    lab.strike("gate")
+    repro = lab.start()
+    lab.halfway()
+    with reads_only(lab.root / "jobs"):
+        lab.open_gate()
+        return lab.end(repro)
+
+
+def python_gone(lab: Lab) -> Seen:
+    """the Python that submitted the job is gone when the job starts"""
+    lab.wrap_sbatch('exec $sbatch --hold "$@"')
+    venv, python = lab.root / "venv", lab.wrapper.with_name("python")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+    (site,) = venv.glob("lib/*/site-packages")
+    (site / "packages.pth").write_text(str(Path(yaml.__file__).parents[1]))
+    python.write_text(f'#!/bin/bash\nexec {venv}/bin/python "$@"\n')
+    python.chmod(0o755)
+    repro = lab.start()
+    eventually(lambda: lab.id)
+    shutil.rmtree(venv)
+    python.unlink()
+    scontrol("release", str(lab.id))
+    return lab.end(repro)
+
+
+@contextmanager
+def reads_only(folder: Path) -> Iterator[None]:
+    """A folder on a disk that takes no writes."""
+    folder.mkdir(exist_ok=True)
+    subprocess.run(["mount", "--bind", folder, folder], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,bind,ro", folder], check=True)
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
+
+
 SIDE_BY_SIDE = [
     warned_of_the_time_limit,
     deaf_to_the_time_limit,
@@ -374,6 +445,7 @@ SIDE_BY_SIDE = [
     cancelled_pending,
     cancelled_running,
     repro_killed,
+    all_killed,
     connection_lost,
     interrupted,
     submitter_killed_before,
@@ -387,6 +459,10 @@ SIDE_BY_SIDE = [
     refused,
     stale_id,
     foreign_result,
+    folder_deleted,
+    read_only,
+    becomes_read_only,
+    python_gone,
 ]
 
 

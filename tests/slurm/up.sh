@@ -9,7 +9,8 @@ BASE=${1:-/tmp/one-node-slurm}
 CPUS=${SLURM_CPUS:-8}
 HOST=$(hostname -s)
 
-ready() { sinfo --noheader --format=%T 2>/dev/null | grep -qxE 'idle|mixed|allocated|completing'; }
+# pinged first: without a controller sinfo tries for ten seconds
+ready() { scontrol ping >/dev/null 2>&1 && sinfo --noheader --format=%T 2>/dev/null | grep -qxE 'idle|mixed|allocated|completing'; }
 if ready; then sinfo; exit; fi
 if [ -s /etc/slurm/slurm.conf ] && ! grep -qx ClusterName=test /etc/slurm/slurm.conf; then
   echo "/etc/slurm/slurm.conf belongs to another cluster, which does not answer" >&2
@@ -57,8 +58,8 @@ SlurmdLogFile=$BASE/log/slurmd.log
 StateSaveLocation=$BASE/state
 SlurmdSpoolDir=$BASE/spool
 AuthType=auth/munge
-# A requeued job is held back until its credential has expired: 6 s instead of two minutes.
-AuthInfo=cred_expire=5
+# A requeued job is held back until its credential has expired: 11 s instead of two minutes.
+AuthInfo=cred_expire=10
 MpiDefault=none
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
