@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.guard import pytest_configure as pytest_configure
+from tests.guard import slurm_to_itself
 
 TESTS = Path(__file__).parent
 
@@ -23,27 +25,23 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Where there is no SLURM, what needs one is skipped."""
+    if item.get_closest_marker("slurm") and shutil.which("sbatch") is None:
+        pytest.skip("no sbatch on PATH: run tests/slurm/install.sh")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def slurm_to_itself(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Of workers side by side one at a time runs a file with tests of SLURM: some stop its daemons."""
+def slurm(request: pytest.FixtureRequest) -> Iterator[None]:
+    """For a file with tests of SLURM the cluster here, or if none is up, the machine's own test cluster, to itself."""
     here = (item for item in request.session.items if item.path == request.path)
-    if not any(item.get_closest_marker("slurm") for item in here):
+    if not any(item.get_closest_marker("slurm") for item in here) or shutil.which("sbatch") is None:
         yield
         return
-    with open(Path(tempfile.gettempdir(), "one-node-slurm.lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with slurm_to_itself():
+        if subprocess.run(["sinfo"], capture_output=True).returncode:
+            subprocess.run(["bash", str(TESTS / "slurm" / "up.sh")], check=True)
         yield
-
-
-@pytest.fixture(scope="session")
-def one_node() -> Iterator[None]:
-    """Start the machine's own test cluster for the session if it is down; a real cluster is left as it is."""
-    if subprocess.run(["sinfo"], capture_output=True).returncode == 0:
-        yield
-        return
-    subprocess.run(["bash", str(TESTS / "slurm" / "up.sh")], check=True)
-    yield
-    subprocess.run(["bash", str(TESTS / "slurm" / "down.sh")], check=True)
 
 
 @pytest.fixture

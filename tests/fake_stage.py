@@ -13,6 +13,7 @@ from sgr.files import read_json
 from sgr.jobs.failure import one_sentence
 from sgr.jobs.job import Job
 from sgr.jobs.run.executors import run
+from sgr.jobs.slurm import squeue
 from sgr.machine import settings
 from tests.fake_jobs import COUNTED, kind
 
@@ -27,6 +28,7 @@ def job_of(root: Path, row: str) -> Job:
 
 def main(row: str) -> None:
     """Write out/<row>/."""
+    squeue.SLOWEST_POLL_SECONDS = 1
     with one_sentence():
         cluster, job = settings(), job_of(Path(), row)
         run([job], cluster)

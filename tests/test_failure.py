@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 from pathlib import Path
 
 import pytest
 
 from sgr.files import read_json
-from sgr.jobs.failure import Ending, ended_in_slurm, failure
+from sgr.jobs.failure import Ending, ended_in_slurm, failure, one_sentence
 from sgr.jobs.job import Job, Kind
 from sgr.jobs.store import JobStore
 from sgr.jobs.worker import record
@@ -35,6 +36,22 @@ def folder(tmp_path: Path) -> Path:
 def test_ending_in_slurm(shown: dict[str, str], said: str, tmp_path: Path) -> None:
     ending = ended_in_slurm("7", shown, tmp_path / "log.txt")
     assert re.search(said, ending.how)
+
+
+def test_missing_python_is_named(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text(
+        "slurmstepd-n1: error: execve(): /venv/bin/python: No such file or directory\n"
+    )
+    ending = ended_in_slurm("7", {"JobState": "FAILED", "ExitCode": "2:0"}, tmp_path / "log.txt")
+    assert ending.how.endswith("SLURM job 7: no /venv/bin/python on its node") and ending.explained
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_closed_disk_is_one_sentence(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"), one_sentence():
+        raise OSError(number, os.strerror(number), "/jobs/feed")
+    said = capsys.readouterr().err
+    assert said.startswith("error: no access to /jobs/feed: make it readable and writable")
 
 
 def test_sentence_names_row_seed_log_and_remedy(folder: Path) -> None:

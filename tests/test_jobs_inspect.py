@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,14 +26,7 @@ from sgr.jobs.store import JobStore, complete
 from sgr.machine import Machine
 from tests.fake_jobs import COUNT, COUNTED, Count, Pause
 
-UP = Path(__file__).parent / "slurm" / "up.sh"
 pytestmark = pytest.mark.usefixtures("importable")
-
-
-def with_slurm(test: Callable[..., None]) -> Callable[..., None]:
-    absent = shutil.which("sbatch") is None
-    skipped = pytest.mark.skipif(absent, reason="no sbatch on PATH: run tests/slurm/up.sh")
-    return pytest.mark.slurm(skipped(test))
 
 
 @pytest.fixture
@@ -43,10 +35,8 @@ def store(tmp_path: Path) -> JobStore:
 
 
 @pytest.fixture
-def slurm(store: JobStore) -> Iterator[Machine]:
+def cluster(store: JobStore) -> Iterator[Machine]:
     """A cluster of one node; what a test leaves in its queue is cancelled."""
-    if subprocess.run(["sinfo"], capture_output=True).returncode:
-        subprocess.run(["bash", str(UP)], check=True)
     asked = Slurm(time=30, memory_gb=1, cpus=1, gpus_per_job=0)
     yield Machine(executor="slurm", jobs=store.root, slurm=asked)
     for job in jobs(store):
@@ -70,6 +60,7 @@ def start(cluster: Machine, *jobs: Job) -> subprocess.Popen[str]:
     code = (
         "from sgr.machine import Machine; from sgr.jobs.run.executors import run;"
         "from sgr.jobs.job import Code, Job, Kind; from fake_jobs import *;"
+        "from sgr.jobs.slurm import squeue; squeue.SLOWEST_POLL_SECONDS = 1;"
         f"run({list(jobs)!r}, Machine.model_validate_json({cluster.model_dump_json()!r}))"
     )
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
@@ -117,11 +108,11 @@ def test_unknown_row_is_one_sentence(store: JobStore) -> None:
         cancel(store, "camvid-fnc")
 
 
-@with_slurm
-def test_listed_and_cancelled_on_slurm(slurm: Machine, store: JobStore) -> None:
+@pytest.mark.slurm
+def test_listed_and_cancelled_on_slurm(cluster: Machine, store: JobStore) -> None:
     sleeping = [counting("sleeping", seed, iterations=600, pause=0.1) for seed in (0, 1)]
     other = counting("other", iterations=600, pause=0.1)
-    with start(slurm, *sleeping) as stage, start(slurm, other) as another:
+    with start(cluster, *sleeping) as stage, start(cluster, other) as another:
         folders = [store.folder(job) for job in (*sleeping, other)]
         eventually(lambda: all((folder / "runs.txt").exists() for folder in folders))
         hostname = squeue.active(folders)[folders[0]].node
@@ -138,13 +129,13 @@ def test_listed_and_cancelled_on_slurm(slurm: Machine, store: JobStore) -> None:
     assert len(cancel(store, "other")) == 1
 
 
-@with_slurm
-def test_pending_job_tells_its_reason(slurm: Machine, store: JobStore) -> None:
+@pytest.mark.slurm
+def test_pending_job_tells_its_reason(cluster: Machine, store: JobStore) -> None:
     # `check` lets it through: the node has this many cores, but another job holds one
     most = int(squeue.ask("sinfo", "--noheader", "--format=%c").split()[0].rstrip("+"))
-    everything = slurm.model_copy(update={"slurm": slurm.slurm.model_copy(update={"cpus": most})})
+    everything = cluster.model_copy(update={"slurm": cluster.slurm.model_copy(update={"cpus": most})})
     check(everything)
-    with start(slurm, counting("first", iterations=600, pause=0.1)) as first:
+    with start(cluster, counting("first", iterations=600, pause=0.1)) as first:
         eventually(lambda: states(store).get("first") == "running")
         with start(everything, counting("second")) as second:
             eventually(lambda: "pending (Resources)" in [job.shown_state for job in jobs(store)])

@@ -1,9 +1,8 @@
-"""Jobs of two tasks on a real SLURM: `bash tests/slurm/up.sh` makes one here; without sbatch the tests are skipped."""
+"""Jobs of two tasks on a real SLURM; without sbatch the tests are skipped."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -27,11 +26,7 @@ from sgr.project import PROJECT
 from tests import local_ranks, tiny_row
 from tests.fake_jobs import kind
 
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.usefixtures("one_node"),
-    pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
-]
+pytestmark = pytest.mark.slurm
 ROOT = tiny_row.ROOT
 
 

@@ -1,8 +1,7 @@
-"""Jobs on a real SLURM: `bash tests/slurm/up.sh` makes one here; without sbatch the tests are skipped."""
+"""Jobs on a real SLURM; without sbatch the tests are skipped."""
 
 from __future__ import annotations
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -27,15 +26,13 @@ from sgr.machine import Machine
 from tests.fake_jobs import COUNT, FAIL, SURROUNDINGS, Count, Pause, artefacts
 from tests.scratch import ROOT
 
-pytestmark = [
-    pytest.mark.slurm,
-    pytest.mark.usefixtures("one_node", "importable"),
-    pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
-]
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("importable")]
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Machine:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(squeue, "SLOWEST_POLL_SECONDS", 1)
+    monkeypatch.setattr(squeue, "SETTLE_SECONDS", 2)
     slurm = Slurm(time=30, memory_gb=1, cpus=1, gpus_per_job=0, setup=["export SETUP_LINE=ran"])
     return Machine(executor="slurm", jobs=tmp_path / "jobs", slurm=slurm)
 
@@ -80,7 +77,7 @@ def test_runs_the_code_of_its_submission(cluster: Machine) -> None:
 
 
 def test_cancelled_job_is_one_sentence_and_resumes(cluster: Machine) -> None:
-    # submitit ignores SIGTERM: the job goes on for the 5 s until SLURM kills it.
+    # submitit ignores SIGTERM: the job goes on for the 5 to 7 s until SLURM kills it.
     job = counting(iterations=80, pause=0.1)
     folder = JobStore(cluster.jobs).folder(job)
     with ThreadPoolExecutor() as pool:

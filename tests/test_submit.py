@@ -33,19 +33,9 @@ from tests.scratch import ROOT
 pytestmark = pytest.mark.usefixtures("importable")
 
 
-def on_slurm(function: Callable[..., None]) -> Callable[..., None]:
-    """Mark a test that needs SLURM."""
-    for mark in (
-        pytest.mark.slurm,
-        pytest.mark.usefixtures("one_node"),
-        pytest.mark.skipif(shutil.which("sbatch") is None, reason="no sbatch on PATH: run tests/slurm/up.sh"),
-    ):
-        function = mark(function)
-    return function
-
-
 @pytest.fixture
-def cluster(tmp_path: Path) -> Machine:
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    monkeypatch.setattr(squeue, "SLOWEST_POLL_SECONDS", 1)
     asked = Slurm(time=30, memory_gb=1, cpus=1, gpus_per_job=0)
     return Machine(executor="slurm", jobs=tmp_path / "jobs", slurm=asked)
 
@@ -92,7 +82,7 @@ def launch(expression: str, cluster: Machine, **variables: str) -> subprocess.Po
     )
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_ranks_that_cannot_share_a_batch_are_refused_before_anything_is_submitted(cluster: Machine) -> None:
     job = Job(TRAIN, {"loop": {"batch_size": 8, "accumulate": 2}}, 0)
     three = cluster.slurm.model_copy(update={"processes": 3})
@@ -126,7 +116,7 @@ def test_arrays_match_index_by_index_where_they_can() -> None:
     assert [len(array.jobs) for array in arrays(threads, {})] == [2, 1]
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_everything_is_queued_at_once_and_waits_for_its_own_training(cluster: Machine) -> None:
     jobs = rows(8, pause=0.3)
     made = submit(jobs, cluster.model_copy(update={"max_jobs": 5}))
@@ -149,7 +139,7 @@ def test_everything_is_queued_at_once_and_waits_for_its_own_training(cluster: Ma
     assert record["slurm_job"] == made[3].id
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_a_failed_training_cancels_what_waits_for_it_and_nothing_else(cluster: Machine) -> None:
     failing = Job(FAIL, {"n": 1})
     mended = Job(FAIL, {"n": 2}, where={"mended": True})
@@ -161,7 +151,7 @@ def test_a_failed_training_cancels_what_waits_for_it_and_nothing_else(cluster: M
     assert identity and not runs(cluster, behind[0])
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_two_submitters_submit_a_job_once(cluster: Machine) -> None:
     both = [launch("*submit(rows(3, 0.5), cluster)", cluster) for _ in range(2)]
     said = sorted(process.communicate(timeout=60)[0] for process in both)
@@ -171,7 +161,7 @@ def test_two_submitters_submit_a_job_once(cluster: Machine) -> None:
     assert [runs(cluster, job) for job in rows(3)] == [1] * 6
 
 
-@on_slurm
+@pytest.mark.slurm
 @pytest.mark.parametrize("n", [1, 2])
 def test_submitter_killed_between_sbatch_and_its_record(cluster: Machine, tmp_path: Path, n: int) -> None:
     """Nobody wrote the id down, nor did submitit name the work after it; the job runs and is found all the same."""
@@ -192,7 +182,7 @@ def test_submitter_killed_between_sbatch_and_its_record(cluster: Machine, tmp_pa
     assert [runs(cluster, job) for job in jobs] == [1] * n
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_submitter_killed_before_sbatch(cluster: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     job = counting(1)
     folder = JobStore(cluster.jobs).prepare(job, {})
@@ -205,7 +195,7 @@ def test_submitter_killed_before_sbatch(cluster: Machine, monkeypatch: pytest.Mo
     executors.run([job], cluster)
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_killed_while_it_waits_and_attached_by_the_next(cluster: Machine) -> None:
     jobs = rows(2, pause=0.7)
     waiting = launch("executors.run(rows(2, 0.7), cluster)", cluster)
@@ -217,7 +207,7 @@ def test_killed_while_it_waits_and_attached_by_the_next(cluster: Machine) -> Non
     assert [runs(cluster, job) for job in jobs] == [1] * 4
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_a_stale_id_or_a_copied_record_is_not_trusted(cluster: Machine) -> None:
     other, job = counting(1, 30, 0.1), counting(2)
     (running,) = submit([other], cluster)
@@ -252,7 +242,7 @@ def test_code_that_changed_since_the_plan_is_refused_here(cluster: Machine, exec
     refuses_changed_code(Machine.model_validate({"executor": executor, "jobs": cluster.jobs}))
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_code_that_changed_since_the_plan_is_not_submitted(cluster: Machine) -> None:
     refuses_changed_code(cluster)
 
@@ -267,7 +257,7 @@ def refuses_changed_code(cluster: Machine) -> None:
         assert not (cluster.jobs / job.key / "job.json").exists()
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_edits_while_a_job_waits_change_nothing(cluster: Machine, tmp_path: Path) -> None:
     """A copy of the package is edited, then deleted, between submission and start."""
     shutil.copytree(ROOT / "sgr", tmp_path / "source" / "sgr", ignore=shutil.ignore_patterns("__pycache__"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import shutil
 import signal
 import sys
@@ -56,6 +58,8 @@ def failure(folder: Path, ending: Ending, log: Path | None = None) -> JobError:
     if shutil.disk_usage(folder).free < FULL_BYTES:
         # A job that cannot write cannot say so either.
         return JobError(f"{job}: {no_space(folder)} (log: {log})")
+    if not os.access(folder, os.W_OK):
+        return JobError(f"{job}: {no_access(folder)} (log: {log})")
     where = f"log: {log}" if log.exists() else "it never started"
     sentence = f"{job} {ending.how} ({where}); {ending.remedy}"
     return JobError("\n".join([sentence, *([] if ending.explained else tail(log)[-LINES:])]))
@@ -96,6 +100,11 @@ def ended_in_slurm(identity: str, shown: Mapping[str, str], log: Path) -> Ending
     if state == "CANCELLED":
         failed = shown.get("Reason") == "DependencyNeverSatisfied"
         return Ending(f"{how}{', since the job it waited for has failed' if failed else ''}", RESUME, True)
+    # what srun says when the program it was to start is not on the node
+    if missing := next(
+        filter(None, (re.search(r"execve\(\): (.+): No such file", line) for line in tail(log))), None
+    ):
+        return Ending(f"{how}: no {missing[1]} on its node", f"put it back there, {RESUME}", True)
     # srun and the shell hand a signal on as 128 more
     killed = int(number) or int(status) - 128
     if killed in set(signal.Signals):
@@ -108,6 +117,11 @@ def no_space(path: object) -> str:
     return f"no space left on the disk of {path}: free some, {RESUME}"
 
 
+def no_access(path: object) -> str:
+    """What to say of a file or folder that this user may not use, or of one on a disk that takes no writes."""
+    return f"no access to {path}: make it readable and writable, {RESUME}"
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error tells of a full disk, or of a user's full share of it."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -115,15 +129,15 @@ def is_full(error: BaseException) -> bool:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Say a user's mistake, or a full disk, as one line without a traceback, and exit with status 2."""
+    """Say a user's mistake, or a disk that is full or closed to them, as one line, and exit with status 2."""
     try:
         yield
     except UserError as error:
         sentence = str(error)
     except OSError as error:
-        if not is_full(error):
+        if not is_full(error) and error.errno not in (errno.EROFS, errno.EACCES):
             raise
-        sentence = no_space(error.filename or Path.cwd())
+        sentence = (no_space if is_full(error) else no_access)(error.filename or Path.cwd())
     else:
         return
     print(f"error: {sentence}", file=sys.stderr)

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Stop what up.sh started: jobs first, then each daemon by its pid file. Usage: down.sh [BASE]
+# Stop what up.sh started, jobs first, then each daemon by its pid file, and remove what it wrote. Usage: down.sh [BASE]
 set -uo pipefail
 PATH=$PATH:/usr/sbin:/sbin  # where the daemons are, and a user's PATH may not be
 BASE=${1:-/tmp/one-node-slurm}
@@ -22,6 +22,10 @@ if [ -s "$BASE/run/slurmctld.pid" ] && timeout 5 scontrol ping >/dev/null 2>&1; 
   squeue --noheader --format=%A | xargs -r timeout 10 scancel
   for _ in $(seq 150); do [ -z "$(squeue --noheader 2>/dev/null)" ] && break; sleep 0.1; done
 fi
-stop slurmd "$BASE/run/slurmd.pid"
-stop slurmctld "$BASE/run/slurmctld.pid"
-stop munged /run/munge/munged.pid
+stop slurmd "$BASE/run/slurmd.pid" &
+stop slurmctld "$BASE/run/slurmctld.pid" &
+stop munged "$BASE/run/munged.pid" &
+wait
+# With a configuration but no daemon every command of SLURM would try for ten seconds.
+if [ -d "$BASE" ] && grep -qsx ClusterName=test /etc/slurm/slurm.conf; then rm /etc/slurm/slurm.conf; fi
+rm -rf "$BASE"

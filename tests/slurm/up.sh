@@ -1,5 +1,5 @@
 #!/bin/bash
-# One-node SLURM for the tests, as root on Debian 12, without systemd: installs it if absent, starts what is down.
+# One-node SLURM for the tests, as root, without systemd: installs it if absent (install.sh), starts what is down.
 # Leaves a cluster that answers, or another's slurm.conf, alone.
 # Usage: up.sh [BASE]. BASE (default /tmp/one-node-slurm) holds state, logs and pid files. Stop with down.sh.
 # Advertises SLURM_CPUS CPUs (default 8, may exceed the real ones); no accounting database: nothing here needs one.
@@ -9,21 +9,15 @@ BASE=${1:-/tmp/one-node-slurm}
 CPUS=${SLURM_CPUS:-8}
 HOST=$(hostname -s)
 
-ready() { sinfo --noheader --format=%T 2>/dev/null | grep -qxE 'idle|mixed|allocated|completing'; }
+# pinged first: without a controller sinfo tries for ten seconds
+ready() { scontrol ping >/dev/null 2>&1 && sinfo --noheader --format=%T 2>/dev/null | grep -qxE 'idle|mixed|allocated|completing'; }
 if ready; then sinfo; exit; fi
 if [ -s /etc/slurm/slurm.conf ] && ! grep -qx ClusterName=test /etc/slurm/slurm.conf; then
   echo "/etc/slurm/slurm.conf belongs to another cluster, which does not answer" >&2
   exit 1
 fi
+bash "$(dirname "$0")/install.sh"
 mkdir -p "$BASE"/{state,spool,log,run}
-
-for command in slurmctld slurmd munged sbatch; do
-  command -v $command >/dev/null && continue
-  export DEBIAN_FRONTEND=noninteractive
-  { apt-get update && apt-get install -y --no-install-recommends slurmctld slurmd slurm-client munge; } \
-    >"$BASE/log/apt.log" 2>&1 || { tail -n 20 "$BASE/log/apt.log"; exit 1; }
-  break
-done
 
 # A daemon would keep what its caller has open for as long as it lives, a lock for instance.
 for descriptor in /proc/$$/fd/*; do
@@ -41,9 +35,12 @@ install -d -o munge -g munge -m 0700 /etc/munge /var/log/munge /var/lib/munge
 [ -s /etc/munge/munge.key ] || head -c 128 /dev/urandom >/etc/munge/munge.key
 chown munge:munge /etc/munge/munge.key
 chmod 600 /etc/munge/munge.key
-alive /run/munge/munged.pid || setpriv --reuid munge --regid munge --clear-groups munged
 munges() { munge -n 2>/dev/null | unmunge >/dev/null 2>&1; }
-wait_for munges
+if ! munges; then
+  setpriv --reuid munge --regid munge --clear-groups munged
+  wait_for munges
+  cp /run/munge/munged.pid "$BASE/run/"
+fi
 
 # Job ids start at the time of the first start: a wiped cluster must not hand out ids that older folders know.
 [ -s "$BASE/state/first_job" ] || echo $(($(date +%s) % 60000000 + 1)) >"$BASE/state/first_job"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from sgr.errors import UserError
 from sgr.files import read_json
-from sgr.jobs.failure import ended_in_slurm, failure, interrupted
+from sgr.jobs.failure import JobError, ended_in_slurm, failure, interrupted
 from sgr.jobs.run.progress import progress
 from sgr.jobs.run.status import Queued, describe
 from sgr.jobs.store import is_finished
@@ -85,6 +85,10 @@ def wait(queue: Mapping[Path, str]) -> None:
 
 
 def _settle(folder: Path, identity: str) -> None:
+    if not (folder / "slurm.json").exists():
+        raise JobError(
+            f"{folder} was deleted while SLURM job {identity} was to fill it: scancel {identity} and run it again"
+        )
     # The queue has let go of the job. Over NFS its last file may show a little later than that.
     log = output(folder)
     ending = ended_in_slurm(identity, _fields(identity), log)
