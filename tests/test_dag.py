@@ -53,8 +53,11 @@ HANDFUL = {
     "profiles.mini.glore": {"K": 12, "D": 16},
     "profiles.mini.sweep": {"K": [6, 12], "L": [2, 12]},
     "profiles.mini.training.iterations": 6,
-    "profiles.mini.families.maskformer.training.iterations": 6,
-    "profiles.mini.families.mask2former.training.iterations": 6,
+    **{
+        f"profiles.mini.families.{family}.training.{key}": value
+        for family in ("upernet", "segformer", "maskformer", "mask2former")
+        for key, value in {"iterations": 6, "crop": [32, 32], "warmup": 1}.items()
+    },
     "profiles.mini.training.batch_size": 2,
     "profiles.mini.training.crop": [32, 32],
     "profiles.mini.training.warmup": 1,

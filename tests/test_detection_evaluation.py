@@ -275,7 +275,7 @@ def test_table_3_has_the_papers_rows_beside_ours(tmp_path: Path) -> None:
         ({"transfer.coco-sgr.start": "train/ade20k-upernet-sgr"}, ("coco-sgr", "ResNet", "tiny_swin")),
         ({"profiles.mini.detection.training.milestones": [50, 40]}, ("milestones", "[50, 40]")),
         ({"profiles.mini.detection.training.milestones": [50, 9999]}, ("milestones", "below iterations")),
-        ({"profiles.mini.detection.training.accumulate": 3}, ("batch_size = 4", "accumulate = 3")),
+        ({"profiles.mini.detection.training.accumulate": 3}, ("batch_size = 2", "accumulate = 3")),
         (
             {"profiles.mini.detection.anchor": [16]},
             ("params/profiles/mini.yaml: detection: ", "'anchor'", "anchors"),
