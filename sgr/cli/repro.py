@@ -18,7 +18,7 @@ def main(targets: Sequence[str], force: bool = False, single: bool = False) -> i
     """Run the stages that the targets need; DVC's exit status, or 130 after Ctrl-C. Raises UserError for a target."""
     addresses, needed = asked(targets)
     switches = ["--force"] * force + ["--single-item"] * single
-    command = ["dvc", "repro", *switches, *(addresses if targets else [])]
+    command = [sys.executable, "-m", "sgr.cli.dvc", "repro", *switches, *(addresses if targets else [])]
     # unbuffered, so that a stage is named when it starts and not when it ends
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
