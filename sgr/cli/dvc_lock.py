@@ -39,7 +39,7 @@ def write_whole() -> None:
 def keep(root: Path) -> None:
     """Copy the whole locks of the project in `root`; the copy of one that is gone goes too."""
     copies = {copy: lock for lock, copy in _locks(root)}
-    for copy in (root / TEMPORARY / "whole-locks").glob("*"):
+    for copy in (root / TEMPORARY / "locks").glob("*"):
         if copy not in copies:
             copy.unlink()
     for copy, lock in copies.items():
@@ -75,7 +75,8 @@ def mend(root: Path) -> None:
 def _locks(root: Path) -> Iterator[tuple[Path, Path]]:
     """Each dvc.lock and the place of its copy."""
     for lock in (*root.glob("dvc.lock"), *root.glob("stages/**/dvc.lock")):
-        yield lock, root / TEMPORARY / "whole-locks" / str(lock.relative_to(root)).replace("/", "%")
+        name = str(lock.relative_to(root)).replace("/", "%")
+        yield lock, root / TEMPORARY / "locks" / f"{name}.whole"
 
 
 def _cut(lock: Path, text: bytes, kept: bytes | None) -> bytes | None:
