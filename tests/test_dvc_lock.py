@@ -195,6 +195,18 @@ def test_what_passes_for_whole_runs_again(tmp_path: Path, undisturbed: Undisturb
     assert results(root) == undisturbed.two
 
 
+def test_killed_before_the_run_is_recorded(tmp_path: Path, undisturbed: Undisturbed) -> None:
+    """DVC makes a folder in its cache of runs, then a file in it; it fails on the folder alone."""
+    root = undisturbed.copy(tmp_path / "project")
+    (root / "value").write_text("one")
+    (root / "dvc.lock").unlink()
+    for record in (root / ".dvc" / "cache" / "runs").glob("*/*/*"):
+        record.unlink()
+    assert run(root, *DVC).returncode == 255
+    assert again(root) == ""
+    assert results(root) == undisturbed.one
+
+
 def test_a_lock_that_is_being_written_is_let_be(tmp_path: Path) -> None:
     root = pipeline(tmp_path / "project")
     assert again(root) == ""

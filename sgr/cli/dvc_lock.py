@@ -1,7 +1,8 @@
 """Every dvc.lock whole, though DVC rewrites it in place and may be killed in the middle.
 
-This project's commands have DVC write it aside and rename it. A plain `dvc repro` does not: so commands and stages keep
-a copy of each lock that they see whole, and the next command puts it in the place of one that is cut.
+This project's commands have DVC write it aside and rename it (sgr/cli/dvc.py). A plain `dvc repro` does not: so
+commands and stages keep a copy of each lock that they see whole, and the next command puts it in the place of one that
+is cut.
 """
 
 from __future__ import annotations
@@ -11,29 +12,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from sgr.files import write_bytes
 
 TEMPORARY = Path(".dvc", "tmp")
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
-
-
-def write_whole() -> None:
-    """Have DVC, in this process, write its pipeline files and locks aside and rename them."""
-    from dvc import dvcfile
-    from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
-
-    @contextmanager
-    def modify(path: str, fs: object = None) -> Iterator[dict[str, Any]]:
-        text = _read(Path(path))
-        data = {} if text is None else parse_yaml_for_update(text.decode(), path)
-        yield data
-        write_bytes(path, dumps_yaml(data).encode())
-
-    dvcfile.modify_yaml = modify
 
 
 def keep(root: Path) -> None:
@@ -69,6 +54,9 @@ def mend(root: Path) -> None:
         json.loads(_read(in_use) or b"")
     except ValueError:
         in_use.unlink(missing_ok=True)  # DVC refuses to run with a cut one
+    for of_run in root.glob(".dvc/cache/runs/*/*"):
+        with suppress(OSError):
+            of_run.rmdir()  # DVC makes one before it records a run there, and fails on an empty one
     keep(root)
 
 

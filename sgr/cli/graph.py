@@ -13,7 +13,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from sgr.cli.dvc_lock import mend, write_whole
+from sgr.cli.dvc import adapt
+from sgr.cli.dvc_lock import mend
 from sgr.errors import UserError
 from sgr.kinds import KINDS
 
@@ -84,11 +85,11 @@ def _repository() -> Iterator[Repo]:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    adapt()
     try:
         with Repo(_wait_for_lock=True) as repo:
             with repo.lock:
                 mend(Path(repo.root_dir))
-            write_whole()
             yield repo
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from None
