@@ -87,7 +87,8 @@ def _cut(lock: Path, text: bytes, kept: bytes | None) -> bytes | None:
 
 def _is_whole(text: bytes) -> bool:
     """Whether every stage has its command and outputs, and every file its hash and size."""
-    from ruamel.yaml import YAML, YAMLError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
 
     try:
         stages = YAML(typ="safe").load(text)["stages"].values()
