@@ -21,6 +21,7 @@ from dvc.repo import Repo
 
 from sgr.cli.dvc_lock import keep, mend
 from tests.scratch import ROOT, commit, copy_checkout, environment, files_under, run, stage
+from tests.test_dvc import documented
 
 PARTS, STAGES = 60, 3
 CUT = "dvc.lock was cut when DVC was killed: "
@@ -133,8 +134,8 @@ def started(root: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def kill_in_the_writing(root: Path, entry: int) -> None:
-    """Kill a plain `dvc repro` while it writes the lock with its so many-th new entry, counted from 1."""
+def kill_in_the_writing(root: Path, entry: int) -> int | None:
+    """Kill a plain `dvc repro` while it writes the lock with its so many-th new entry, counted from 1; its status."""
     lock, before = root / "dvc.lock", 1
     with started(root, *DVC) as process:
         while entry:
@@ -142,6 +143,7 @@ def kill_in_the_writing(root: Path, entry: int) -> None:
             size = lock.stat().st_size if lock.exists() else before
             entry -= size < before
             before = size
+    return process.returncode
 
 
 def again(root: Path) -> str:
@@ -154,17 +156,20 @@ def again(root: Path) -> str:
 @pytest.mark.parametrize("entry", [1, STAGES])
 def test_killed_in_the_first_writing(tmp_path: Path, undisturbed: Undisturbed, entry: int) -> None:
     root = pipeline(tmp_path / "project")
-    kill_in_the_writing(root, entry)
+    status = kill_in_the_writing(root, entry)
     assert run(root, *DVC).returncode == 255
     assert again(root) == RUNS_AGAIN
+    assert documented("the same before a copy was kept", "", status, RUNS_AGAIN)
     assert results(root) == undisturbed.one
 
 
 @pytest.mark.parametrize("entry", [1, STAGES])
 def test_killed_in_a_later_writing(tmp_path: Path, undisturbed: Undisturbed, entry: int) -> None:
     root = undisturbed.copy(tmp_path / "project")
-    kill_in_the_writing(root, entry)
+    status = kill_in_the_writing(root, entry)
     assert again(root) == RESTORED
+    fault = "SIGKILL of a plain `dvc repro` in the writing of dvc.lock"
+    assert documented(fault, "", status, RESTORED)
     assert results(root) == undisturbed.two
 
 
@@ -183,6 +188,8 @@ def test_our_command_never_cuts_a_lock(tmp_path: Path, undisturbed: Undisturbed)
         while not list(root.glob(".dvc.lock.*.aside")):
             assert process.poll() is None, "DVC has ended"
     assert again(root) == ""
+    fault = "SIGKILL of `python -m sgr repro` and its DVC in the writing of dvc.lock"
+    assert documented(fault, "", process.returncode)
     assert results(root) == undisturbed.two
 
 
@@ -202,7 +209,9 @@ def test_killed_before_the_run_is_recorded(tmp_path: Path, undisturbed: Undistur
     (root / "dvc.lock").unlink()
     for record in (root / ".dvc" / "cache" / "runs").glob("*/*/*"):
         record.unlink()
-    assert run(root, *DVC).returncode == 255
+    refused = run(root, *DVC)
+    fault = "SIGKILL of `dvc repro` just before it records a run, then a plain one"
+    assert documented(fault, refused.stderr, refused.returncode)
     assert again(root) == ""
     assert results(root) == undisturbed.one
 

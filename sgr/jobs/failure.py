@@ -104,11 +104,13 @@ def is_full(error: BaseException) -> bool:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Say a user's mistake, or a full disk, as one line without a traceback, and exit with status 2."""
+    """Say a user's mistake, a full disk or another user's file as one line, no traceback, and exit with status 2."""
     try:
         yield
     except UserError as error:
         sentence = str(error)
+    except PermissionError as error:
+        sentence = f"{error.filename}: this user may not read or write it"
     except OSError as error:
         if not is_full(error):
             raise
