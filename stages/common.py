@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sgr.cli.dvc_lock import keep
 from sgr.jobs.failure import one_sentence
 from sgr.jobs.startup import spare_collections
 
@@ -26,6 +27,7 @@ def run(function: Callable[..., None], *names: str) -> None:
     arguments = parser.parse_args()
     spare_collections()
     with one_sentence():
+        keep(Path())
         function(**vars(arguments))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -133,7 +132,9 @@ def fake_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "echo \"Running stage 'a/dvc.yaml:train@mini':\"\nexit 3\n"
     )
     script.chmod(0o755)
-    monkeypatch.setenv("PATH", os.pathsep.join([str(tmp_path), os.environ["PATH"]]))
+    (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(repro, "DVC", [str(script)])
     monkeypatch.setattr(repro, "asked", lambda targets: graph.Asked([f"a:{one}" for one in targets], 7))
 
 

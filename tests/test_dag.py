@@ -250,6 +250,10 @@ PLUMBING = (
     # plan compares them with what they would be
     "dvc.yaml",
     "stages/*/dvc.yaml",
+    # a copy is kept of what a killed DVC may cut
+    "sgr/cli/dvc_lock.py",
+    "dvc.lock",
+    "stages/*/dvc.lock",
     # DVCLive looks whether it runs in an experiment; nothing of it reaches a result
     ".git/*",
     ".dvc/*",

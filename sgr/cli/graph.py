@@ -10,8 +10,11 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from sgr.cli.dvc import adapt
+from sgr.cli.dvc_lock import mend
 from sgr.errors import UserError
 from sgr.kinds import KINDS
 
@@ -78,12 +81,15 @@ def asked(targets: Sequence[str]) -> Asked:
 
 @contextmanager
 def _repository() -> Iterator[Repo]:
-    """This project as DVC sees it; what DVC refuses is a UserError."""
+    """This project as DVC sees it, its locks whole; what DVC refuses is a UserError."""
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    adapt()
     try:
         with Repo(_wait_for_lock=True) as repo:
+            with repo.lock:
+                mend(Path(repo.root_dir))
             yield repo
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from None

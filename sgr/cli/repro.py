@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
+from sgr.cli.dvc_lock import TEMPORARY
 from sgr.cli.graph import asked
 
+DVC = (sys.executable, "-m", "sgr.cli.dvc")
 STAGE = re.compile(rb"^(Running stage|Stage) '([^']+)'")
 
 
@@ -18,10 +22,13 @@ def main(targets: Sequence[str], force: bool = False, single: bool = False) -> i
     """Run the stages that the targets need; DVC's exit status, or 130 after Ctrl-C. Raises UserError for a target."""
     addresses, needed = asked(targets)
     switches = ["--force"] * force + ["--single-item"] * single
-    command = ["dvc", "repro", *switches, *(addresses if targets else [])]
+    command = [*DVC, "repro", *switches, *(addresses if targets else [])]
     # unbuffered, so that a stage is named when it starts and not when it ends
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+    with (
+        alone() as held,
+        subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, pass_fds=[held]) as process,
+    ):
         assert process.stdout is not None
         try:
             number(process.stdout, len(addresses) if single else needed)
@@ -31,6 +38,21 @@ def main(targets: Sequence[str], force: bool = False, single: bool = False) -> i
             process.wait()
             return 128 + signal.SIGINT
     return process.returncode
+
+
+@contextmanager
+def alone() -> Iterator[int]:
+    """Wait until no other `repro` runs in this project, which DVC would refuse to run beside.
+
+    One runs while a process has the descriptor: its DVC too, which outlives a killed `repro`.
+    """
+    with open(TEMPORARY / "repro.lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("another repro runs in this folder: waiting for its end", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield file.fileno()
 
 
 def number(lines: Iterable[bytes], total: int) -> None:

@@ -135,7 +135,7 @@ def one_sentence() -> Iterator[None]:
     except UserError as error:
         sentence = str(error)
     except OSError as error:
-        if not is_full(error) and error.errno not in (errno.EROFS, errno.EACCES):
+        if not is_full(error) and error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
         sentence = (no_space if is_full(error) else no_access)(error.filename or Path.cwd())
     else:
