@@ -199,8 +199,8 @@ def test_weights_of_another_checksum(planned: Path, tmp_path: Path) -> None:
         ("executor: slrm\n", ["executor", "'inline', 'local' or 'slurm'"]),
         ("gpus: 2\n", ["unknown key `gpus`", "slurm"]),
         ("slurm: {time: 5}\n", ["slurm.time", "30"]),
-        ("slurm: [\n", ["cannot be read"]),
-        ("- slurm\n", ["mapping"]),
+        ("slurm: [\n", ["not valid YAML"]),
+        ("- slurm\n", ["must hold keys"]),
     ],
     ids=["value", "unknown key", "too short", "syntax", "list"],
 )

@@ -74,7 +74,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     ({"components": ...}, ("components", "required")),
     ({"rows": ...}, ("rows", "required")),
-    ({"sgr": None}, ("sgr", "SGRSettings")),
+    ({"sgr": None}, ("sgr: must hold keys and their values",)),
 ]
 
 
@@ -167,7 +167,7 @@ def test_one_row_says_another_value(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"sgr: {K: 3\nrows: [", "not valid YAML"),
-        (b"", "must hold keys"),
+        (b"", "profile: Field required"),
         (b"- a\n- b\n", "must hold keys"),
         (b"profile: \xff\xfe\n", "not valid YAML"),
     ],

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
+from sgr import yaml_files
 from sgr.errors import UserError
 from sgr.jobs.project import Project
 from sgr.jobs.store import JobStore
@@ -115,7 +114,7 @@ class Cluster(BaseModel):
         """
         root = root or main_root()
         file = root / "cluster.yaml"
-        values = _read(file) if file.exists() else {}
+        values = yaml_files.read(file, file.name) if file.exists() else {}
         variables = {key: os.environ.get(cls.variable(key)) for key in cls.model_fields if key != "slurm"}
         overrides = {key: value for key, value in variables.items() if value}
         try:
@@ -145,17 +144,6 @@ def _absolute(value: Any, root: Path) -> Any:
     if isinstance(value, dict):
         return {key: _absolute(one, root) for key, one in value.items()}
     return root / value.expanduser() if isinstance(value, Path) else value
-
-
-def _read(file: Path) -> dict[str, Any]:
-    # YAML 1.2: in 1.1, which PyYAML reads, 24:00:00 is the number 86400
-    try:
-        values = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise UserError(f"cluster.yaml cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(values or {}, dict):
-        raise UserError("cluster.yaml must be a mapping of settings (see cluster.example.yaml)")
-    return values or {}
 
 
 def _sentence(error: ValidationError, cluster: type[Cluster], overrides: dict[str, str]) -> str:
