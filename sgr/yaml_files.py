@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from sgr.errors import UserError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+# What pydantic says of Python's types, of YAML's.
+WORDS = {
+    "tuple_type": "must be a list",
+    "list_type": "must be a list",
+    "path_type": "must be a path",
+    "model_type": "must hold keys and their values",
+    "dict_type": "must hold keys and their values",
+    "string_pattern_mismatch": "must be one word",
+}
 
 
 def read(path: Path, name: str = "") -> dict[str, Any]:
@@ -39,6 +52,11 @@ def parse(text: str) -> Any:
     """The value of a text in YAML."""
     # pure: libyaml reads the same values, but not `{time: 24:00:00}`
     return YAML(typ="safe", pure=True).load(text)
+
+
+def complaint(error: ErrorDetails) -> str:
+    """What is wrong with a value, of one of the errors that pydantic lists."""
+    return WORDS.get(error["type"], error["msg"].removeprefix("Value error, "))
 
 
 def _key(error: DuplicateKeyError) -> str:

@@ -36,6 +36,17 @@ def minutes(time: Any) -> Any:
     return 60 * hours + found["minutes"] + found["m"] + math.ceil((found["seconds"] + found["s"]) / 60)
 
 
+def _says_something(text: Any) -> Any:
+    if text == "":
+        raise ValueError("must not be empty; leave the line out")
+    return text
+
+
+# a path, and what goes into one line of a job's script
+Folder = Annotated[Path, Field(strict=False), BeforeValidator(_says_something)]
+Word = Annotated[str, Field(pattern=r"^\S+$")]
+
+
 class Slurm(BaseModel):
     """What one job asks of SLURM.
 
@@ -45,10 +56,10 @@ class Slurm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
     # SLURM may signal a job's end a minute early and submitit asks for 90 s more: shorter jobs get nowhere.
     time: Annotated[int, BeforeValidator(minutes), Field(ge=30)] = 24 * 60
     memory_gb: int = Field(default=16, ge=1)
@@ -56,7 +67,7 @@ class Slurm(BaseModel):
     gpus_per_job: int = Field(default=1, ge=0)
     processes: int = Field(default_factory=lambda given: max(1, given["gpus_per_job"]), ge=1)
     nodes: int = Field(default=1, ge=1)
-    modules: list[str] = []
+    modules: list[Word] = []
     setup: list[str] = []
 
     @model_validator(mode="after")
@@ -86,12 +97,12 @@ class Cluster(BaseModel):
         slurm: what a job asks of SLURM.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     project: ClassVar[Project]
 
     executor: Literal["inline", "local", "slurm"] = "inline"
-    jobs: Path = Path("jobs")
+    jobs: Folder = Path("jobs")
     max_jobs: int | None = Field(default=None, ge=1)
     slurm: Slurm = Slurm()
 
@@ -118,7 +129,10 @@ class Cluster(BaseModel):
         variables = {key: os.environ.get(cls.variable(key)) for key in cls.model_fields if key != "slurm"}
         overrides = {key: value for key, value in variables.items() if value}
         try:
-            cluster = cls.model_validate({**values, **overrides})
+            if values:
+                cls.model_validate(values)
+            # a variable is text, whatever it says
+            cluster = cls.model_validate({**values, **overrides}, strict=False)
         except ValidationError as error:
             raise UserError(_sentence(error, cls, overrides)) from None
         return cluster.model_copy(update={key: _absolute(value, root) for key, value in cluster})
@@ -148,8 +162,9 @@ def _absolute(value: Any, root: Path) -> Any:
 
 def _sentence(error: ValidationError, cluster: type[Cluster], overrides: dict[str, str]) -> str:
     first = error.errors()[0]
-    top, key = str(first["loc"][0]), ".".join(str(part) for part in first["loc"])
-    what = first["msg"].removeprefix("Value error, ")
+    # pydantic puts [key] behind a key that is wrong itself
+    top, key = str(first["loc"][0]), ".".join(str(part) for part in first["loc"] if part not in ("", "[key]"))
+    what = yaml_files.complaint(first)
     if first["type"] == "extra_forbidden":
         known = list(Slurm.model_fields if top == "slurm" else cluster.model_fields)
         near = get_close_matches(str(first["loc"][-1]), known, n=1)

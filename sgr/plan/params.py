@@ -509,14 +509,10 @@ def load(path: Path) -> Params:
         if keys and keys[-1] == "[key]":  # the name before it is what is wrong
             keys = keys[:-2]
         key = ".".join(str(part) for part in keys)
-        what = WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+        what = yaml_files.complaint(first)
         # a whole section is too long to repeat
         told = first["type"] == "missing" or isinstance(first["input"], dict)
         got = "" if told or not (key or first["loc"]) else f", not {first['input']!r}"
         raise UserError(f"{file.relative_to(path.parent)}: {key + ': ' if key else ''}{what}{got}") from None
     check(params)
     return params
-
-
-# Where pydantic speaks of Python's types.
-WORDS = {"tuple_type": "must be a list", "model_type": "must hold keys and their values"}
