@@ -21,7 +21,6 @@ WORDS = {
     "path_type": "must be a path",
     "model_type": "must hold keys and their values",
     "dict_type": "must hold keys and their values",
-    "string_pattern_mismatch": "must be one word",
 }
 
 

@@ -54,7 +54,10 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     ({"profiles.mini.families.maskformer.queries": ...}, ("families.maskformer.queries", "required")),
     ({"profiles.mini.families.fcn.queries": 5}, ("families.fcn", "unknown key 'queries'", "width")),
-    ({"profiles.mini.backbones.swin_t": "swim"}, ("profiles.mini.backbones", "'swim'", "tiny_swin, tiny_")),
+    (
+        {"profiles.mini.backbones.swin_t": "swim"},
+        ("profiles/mini.yaml: backbones.swin_t", "tiny_swin, tiny_", "'swim'"),
+    ),
     ({f"{ROW}.backbone": "resnet5"}, ("backbones", "'resnet5'", "resnet101")),
     ({f"{ROW}.prototypes": True}, (ROW, "upernet, segformer, hrnet", "'fcn'")),
     ({"protoseg.prototypes": 0}, ("protoseg.prototypes", "greater than or equal to 1")),

@@ -10,7 +10,15 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from sgr import yaml_files
 from sgr.errors import UserError
@@ -42,9 +50,15 @@ def _says_something(text: Any) -> Any:
     return text
 
 
+def _one_word(text: str) -> str:
+    if len(text.split()) != 1:
+        raise ValueError("must be one word")
+    return text
+
+
 # a path, and what goes into one line of a job's script
 Folder = Annotated[Path, Field(strict=False), BeforeValidator(_says_something)]
-Word = Annotated[str, Field(pattern=r"^\S+$")]
+Word = Annotated[str, AfterValidator(_one_word)]
 
 
 class Slurm(BaseModel):
@@ -67,7 +81,7 @@ class Slurm(BaseModel):
     gpus_per_job: int = Field(default=1, ge=0)
     processes: int = Field(default_factory=lambda given: max(1, given["gpus_per_job"]), ge=1)
     nodes: int = Field(default=1, ge=1)
-    modules: list[Word] = []
+    modules: list[str] = []
     setup: list[str] = []
 
     @model_validator(mode="after")

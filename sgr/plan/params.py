@@ -64,6 +64,12 @@ def _known_family(name: str) -> str:
     return name
 
 
+def _known_backbone(name: str) -> str:
+    if name not in RECIPES:
+        raise ValueError(f"must be one of {', '.join(RECIPES)}")
+    return name
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -196,7 +202,7 @@ class Detection(Section):
 
     @model_validator(mode="after")
     def _splits_exist(self) -> Detection:
-        _check_splits("detection", self.dataset, self.train, self.evaluate)
+        _check_splits(self.dataset, self.train, self.evaluate)
         if self.train == self.evaluate:
             raise ValueError(f"{self.train!r}, the split that is trained on, is evaluated too")
         return self
@@ -255,10 +261,16 @@ class Detector(Section):
         return self
 
 
+def _output(start: str) -> str:
+    if not start.startswith(("weights/", "train/")):
+        raise ValueError("must be weights/<backbone> or train/<row>")
+    return start
+
+
 class Transfer(Section):
     """A row of Table 3, by the output of the stage that it starts from: `weights/<backbone>` or `train/<row>`."""
 
-    start: Annotated[str, Field(pattern=r"^(weights|train)/[^/]+$")]
+    start: Annotated[str, AfterValidator(_output)]
     seeds: Several[Seed] | None = None
 
     @property
@@ -302,7 +314,7 @@ class Profile(Section):
     generated: Generated | None = None
     threads: Annotated[int, Field(ge=1, le=256)]  # more than any machine has cores
     seeds: Several[Seed]
-    backbones: dict[WiderName, str]
+    backbones: dict[WiderName, Annotated[str, AfterValidator(_known_backbone)]]
     pretrained: bool
     families: Families  # type: ignore[valid-type]
     inference: Inference
@@ -405,12 +417,12 @@ class Params(Section):
         for name, dataset in self.datasets.items():
             if name == self.detection.dataset:
                 raise ValueError(f"datasets: {name} is that of Table 3, its splits stand in detection")
-            _check_splits(f"datasets.{name}", name, dataset.train, *dataset.evaluate, dataset.semantics)
+            _check_splits(name, dataset.train, *dataset.evaluate, dataset.semantics)
         return self
 
     @model_validator(mode="after")
     def _names_are_told_apart(self) -> Params:
-        taken = {name: "a dataset" for name in (*self.datasets, self.detection.dataset)}
+        taken = dict.fromkeys((*self.datasets, self.detection.dataset), "a dataset")
         taken |= dict.fromkeys((row.backbone for row in self.rows.values()), "a backbone")
         for of, rows in (("rows", [*self.rows]), ("transfer", [*self.transfer])):
             for name in rows:
@@ -433,10 +445,11 @@ class Params(Section):
                 raise ValueError(
                     f"profiles.{profile_name}.datasets: {name!r} is none of {', '.join(self.datasets)}"
                 )
-            for name in {profile.backbones.get(row.backbone, row.backbone) for row in self.rows.values()}:
-                if name not in RECIPES:
+            for name, row in self.rows.items():
+                if row.backbone not in (*profile.backbones, *RECIPES):
                     raise ValueError(
-                        f"profiles.{profile_name}.backbones: {name!r} is none of {', '.join(RECIPES)}"
+                        f"row {name}: backbone {row.backbone!r} is none of {', '.join(RECIPES)}, and the backbones of "
+                        f"profile {profile_name} put none in its place"
                     )
         for name, transfer in self.transfer.items():
             self._starts_from_a_convolutional_backbone(name, transfer)
@@ -467,13 +480,13 @@ class Params(Section):
         return self.profiles[self.profile]
 
 
-def _check_splits(key: str, dataset: str, *splits: str) -> None:
+def _check_splits(dataset: str, *splits: str) -> None:
     """Raises ValueError for a dataset that nothing describes, or a split that it does not have."""
     if dataset not in datasets.names():
-        raise ValueError(f"{key}: there is no sgr/datasets/{dataset}.py that describes it")
+        raise ValueError(f"datasets.{dataset}: there is no sgr/datasets/{dataset}.py that describes it")
     for split in splits:
         if split not in (known := datasets.describe(dataset).splits):
-            raise ValueError(f"{key}: {split!r} is none of its splits {', '.join(known)}")
+            raise ValueError(f"{split!r} is none of the splits of {dataset}: {', '.join(known)}")
 
 
 def load(path: Path) -> Params:
@@ -504,8 +517,9 @@ def load(path: Path) -> Params:
                 file = path.parent / "params" / "profiles" / f"{name}.yaml"
             case (name, *_) as keys:
                 file = of_key.get(str(name), path)
-            case keys:  # of several sections together: all but the choice of the profile speak of rows
-                file = path if "profile " in first["msg"] or not rows.exists() else rows
+            case keys:  # of several sections together: all but these speak of rows
+                here = first["msg"].removeprefix("Value error, ").startswith(("profile ", "unknown key "))
+                file = path if here or not rows.exists() else rows
         if keys and keys[-1] == "[key]":  # the name before it is what is wrong
             keys = keys[:-2]
         key = ".".join(str(part) for part in keys)
