@@ -236,7 +236,7 @@ MISTAKES: dict[str, list[Mistake]] = {
             {"rows.camvid-fcn.training": {"batch_size": 8, "accumulate": 3}},
         ),
         plan("one image at a time for pooled maps", {"profiles.mini.training.accumulate": 4}),
-        plan("a crop below the stride", {"rows.camvid-fcn.training": {"crop": [8, 96]}}),
+        plan("a crop below the stride", {"rows.ade20k-upernet.training": {"crop": [8, 96]}}),
         plan("a warm-up as long as the training", {"rows.camvid-fcn.training": {"iterations": 5}}),
         plan("the same in a profile that is not chosen", {"profiles.small.training.warmup": 540}),
         plan("HRNet at another stride", {"profiles.mini.families.hrnet.stride": 16}),

@@ -112,14 +112,17 @@ def _numbers_fit(params: Params, name: str, found: Training) -> None:
     assert batch and parts and iterations and warmup is not None and found.crop
     if batch % parts:
         raise _clash(params, name, f"batch_size = {batch} must be a multiple of accumulate = {parts}")
-    if FAMILIES[family].pools and batch == parts:
+    if batch == parts and (FAMILIES[family].pools or max(found.crop) <= stride):
         why = f"{family} normalizes maps of one cell"
         raise _clash(params, name, f"batch_size = {batch} must be at least twice accumulate = {parts}: {why}")
     if warmup >= iterations:
         raise _clash(params, name, f"warmup = {warmup} must lie below iterations = {iterations}")
-    if min(found.crop) < 2 * stride:
-        why = f"two cells of the stride {stride} of {family}"
-        raise _clash(params, name, f"crop = {list(found.crop)} must be at least {2 * stride} a side: {why}")
+    if min(found.crop) < stride:
+        raise _clash(
+            params,
+            name,
+            f"crop = {list(found.crop)} must be at least the stride of {family}, {stride}, a side",
+        )
 
 
 def _clash(params: Params, name: str, what: str) -> UserError:
