@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from sgr.cli.main import main
+from sgr.jobs.failure import one_sentence
 
-main()
+with one_sentence():
+    from sgr.cli.main import main
+
+    main()

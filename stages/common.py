@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sgr.cli.dvc_lock import keep
 from sgr.jobs.failure import one_sentence
 from sgr.jobs.startup import spare_collections
+from sgr.plan.names import check
 
 if TYPE_CHECKING:
     from sgr.jobs.job import Job
@@ -24,11 +25,12 @@ def run(function: Callable[..., None], *names: str) -> None:
     parser = argparse.ArgumentParser(description=function.__doc__)
     for name in names:
         parser.add_argument(name)
-    arguments = parser.parse_args()
+    arguments = vars(parser.parse_args())
     spare_collections()
     with one_sentence():
         keep(Path())
-        function(**vars(arguments))
+        check(**arguments)
+        function(**arguments)
 
 
 def finish(jobs: Iterable[Job]) -> None:

@@ -72,8 +72,8 @@ def test_one_folder_a_dataset(tmp_path: Path) -> None:
         ("slurm: {gpus_per_job: 0, processes: 2, nodes: 4}", "nodes = 4 must divide processes = 2"),
         ("slurm: {gpus_per_job: 2, processes: 4}", "processes = 4 must be gpus_per_job = 2"),
         ("slurm: {gpus_per_job: two}", "`slurm.gpus_per_job` is 'two'"),
-        ("- executor", "must be a mapping"),
-        ("executor: [", "cannot be read"),
+        ("- executor", "must hold keys and their values"),
+        ("executor: [", "not valid YAML"),
     ],
 )
 def test_mistakes_are_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:

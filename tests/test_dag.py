@@ -66,6 +66,7 @@ HANDFUL = {
     "profiles.mini.detection.training.iterations": 4,
     "profiles.mini.detection.training.batch_size": 2,
     "profiles.mini.detection.training.milestones": [3],
+    "profiles.mini.detection.training.warmup": 1,
     "profiles.mini.detection.training.log_every": 1,
     "profiles.mini.inference.scales": [0.5, 1.0],
     f"rows.{OWN_K}.sgr": {"beta": 0.0, "K": 10},

@@ -73,7 +73,7 @@ def test_a_subset_is_the_same_whatever_else_is_there(tmp_path):
     assert another["val"] == few["splits"]["val"]
     with pytest.raises(
         UserError,
-        match=r"^camvid: .*camvid holds 6 samples of train, fewer than the 7 that `subset` asks for$",
+        match=r"^camvid: .*camvid holds 6 of the 7 samples of train that `subset` asks for$",
     ):
         make(root, "camvid", {"train": 7, "val": 2, "test": 4})
 

@@ -121,7 +121,7 @@ def test_a_part_is_no_dataset(project: Path, tmp_path: Path) -> None:
     ended = start(project, SGR_DATA=str(tmp_path / "sets"))
     folder = tmp_path / "sets/camvid"
     assert ended.communicate()[1].splitlines()[-1] == (
-        f"error: camvid: {folder} holds 2 samples of train, fewer than the 3 that `subset` asks for"
+        f"error: camvid: {folder} holds 2 of the 3 samples of train that `subset` asks for"
     )
     assert ended.returncode == 2 and not made.exists()
     (folder / "valannot/1.png").unlink()

@@ -54,7 +54,10 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     ({"profiles.mini.families.maskformer.queries": ...}, ("families.maskformer.queries", "required")),
     ({"profiles.mini.families.fcn.queries": 5}, ("families.fcn", "unknown key 'queries'", "width")),
-    ({"profiles.mini.backbones.swin_t": "swim"}, ("profiles.mini.backbones", "'swim'", "tiny_swin, tiny_")),
+    (
+        {"profiles.mini.backbones.swin_t": "swim"},
+        ("profiles/mini.yaml: backbones.swin_t", "tiny_swin, tiny_", "'swim'"),
+    ),
     ({f"{ROW}.backbone": "resnet5"}, ("backbones", "'resnet5'", "resnet101")),
     ({f"{ROW}.prototypes": True}, (ROW, "upernet, segformer, hrnet", "'fcn'")),
     ({"protoseg.prototypes": 0}, ("protoseg.prototypes", "greater than or equal to 1")),
@@ -80,7 +83,7 @@ WRONG: list[tuple[dict[str, Any], tuple[str, ...]]] = [
     ),
     ({"components": ...}, ("components", "required")),
     ({"rows": ...}, ("rows", "required")),
-    ({"sgr": None}, ("sgr", "SGRSettings")),
+    ({"sgr": None}, ("sgr: must hold keys and their values",)),
 ]
 
 
@@ -173,7 +176,7 @@ def test_one_row_says_another_value(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"sgr: {K: 3\nrows: [", "not valid YAML"),
-        (b"", "must hold keys"),
+        (b"", "profile: Field required"),
         (b"- a\n- b\n", "must hold keys"),
         (b"profile: \xff\xfe\n", "not valid YAML"),
     ],

@@ -85,9 +85,9 @@ def test_a_renamed_row_leaves_nothing_behind(project: Path) -> None:
 
 
 def test_a_new_backbone_and_a_new_seed(project: Path) -> None:
-    row = {"rows.camvid-fcn.backbone": "tiny_hrnet"}
+    row = {"rows.camvid-fcn.backbone": "tiny_mit"}
     changed = write(checked(project, row), project)
-    assert changed == [Path("stages/weights/tiny_hrnet/dvc.yaml"), Path("stages/camvid/camvid-fcn/dvc.yaml")]
+    assert changed == [Path("stages/weights/tiny_mit/dvc.yaml"), Path("stages/camvid/camvid-fcn/dvc.yaml")]
     assert write(checked(project, row | {"rows.camvid-fcn.seeds": [0, 1]}), project) == []
 
 

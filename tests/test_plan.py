@@ -132,7 +132,7 @@ def test_glore_K_touches_glore_rows(params: Params, tmp_path: Path) -> None:
 
 
 def test_another_profile_in_the_file_touches_nothing(params: Params, tmp_path: Path) -> None:
-    after = checked(tmp_path, {"profiles.paper.training.iterations": 7, "profiles.small.sgr.K": 48})
+    after = checked(tmp_path, {"profiles.paper.training.iterations": 7000, "profiles.small.sgr.K": 48})
     assert changed(entries(params, ROOT), entries(after, ROOT)) == set()
 
 

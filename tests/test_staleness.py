@@ -199,7 +199,7 @@ ADDITIONS = {
 
 TINY = (
     *("generated.images.train=3", "generated.images.test=2", "generated.size=[48,64]"),
-    *("training.iterations=3", "training.batch_size=2", "training.crop=[32,32]"),
+    *("training.iterations=3", "training.warmup=1", "training.batch_size=2", "training.crop=[32,32]"),
     *("sgr.K=8", "sgr.L=4", "sgr.D=16", "sgr.heads=2", "examples=1"),
 )
 PLANNED = ("mini", "paper")

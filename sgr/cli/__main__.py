@@ -2,6 +2,4 @@
 
 from __future__ import annotations
 
-from sgr.cli.main import main
-
-main()
+import sgr.__main__  # noqa: F401

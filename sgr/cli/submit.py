@@ -23,6 +23,7 @@ def main(targets: Sequence[str], here: bool = False) -> None:
     the executor must be inline or local.
     """
     machine = settings()
+    machine.store.make()
     with locked(machine.jobs, "targets.lock"):
         jobs = jobs_behind(stale(targets))
     (run_here if here else submit)(jobs, machine)

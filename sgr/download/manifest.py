@@ -37,7 +37,7 @@ def make(root: Path, dataset_name: str, subset: Mapping[str, int] | None = None)
             continue
         if len(found) < wanted:
             raise UserError(
-                f"{dataset_name}: {root} holds {len(found)} samples of {split}, fewer than the {wanted} that `subset` "
+                f"{dataset_name}: {root} holds {len(found)} of the {wanted} samples of {split} that `subset` "
                 "asks for"
             )
         indices[split] = part(found, wanted)

@@ -10,10 +10,17 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
+from sgr import yaml_files
 from sgr.errors import UserError
 from sgr.jobs.project import Project
 from sgr.jobs.store import JobStore
@@ -37,6 +44,23 @@ def minutes(time: Any) -> Any:
     return 60 * hours + found["minutes"] + found["m"] + math.ceil((found["seconds"] + found["s"]) / 60)
 
 
+def _says_something(text: Any) -> Any:
+    if text == "":
+        raise ValueError("must not be empty; leave the line out")
+    return text
+
+
+def _one_word(text: str) -> str:
+    if len(text.split()) != 1:
+        raise ValueError("must be one word")
+    return text
+
+
+# a path, and what goes into one line of a job's script
+Folder = Annotated[Path, Field(strict=False), BeforeValidator(_says_something)]
+Word = Annotated[str, AfterValidator(_one_word)]
+
+
 class Slurm(BaseModel):
     """What one job asks of SLURM.
 
@@ -46,10 +70,10 @@ class Slurm(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    partition: str | None = None
-    account: str | None = None
-    qos: str | None = None
-    constraint: str | None = None
+    partition: Word | None = None
+    account: Word | None = None
+    qos: Word | None = None
+    constraint: Word | None = None
     # SLURM may signal a job's end a minute early and submitit asks for 90 s more: shorter jobs get nowhere.
     time: Annotated[int, BeforeValidator(minutes), Field(ge=30)] = 24 * 60
     memory_gb: int = Field(default=16, ge=1)
@@ -89,12 +113,12 @@ class Cluster(BaseModel):
         slurm: what a job asks of SLURM.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     project: ClassVar[Project]
 
     executor: Literal["inline", "local", "slurm"] = "inline"
-    jobs: Path = Path("jobs")
+    jobs: Folder = Path("jobs")
     max_jobs: int | None = Field(default=None, ge=1)
     slurm: Slurm = Slurm()
 
@@ -117,14 +141,19 @@ class Cluster(BaseModel):
         """
         root = root or main_root()
         file = root / "cluster.yaml"
-        values = _read(file) if file.exists() else {}
+        values = yaml_files.read(file, file.name) if file.exists() else {}
         variables = {key: os.environ.get(cls.variable(key)) for key in cls.model_fields if key != "slurm"}
         overrides = {key: value for key, value in variables.items() if value}
         try:
-            cluster = cls.model_validate({**values, **overrides})
+            if values:
+                cls.model_validate(values)
+            # a variable is text, whatever it says
+            cluster = cls.model_validate({**values, **overrides}, strict=False)
         except ValidationError as error:
             raise UserError(_sentence(error, cls, overrides)) from None
-        return cluster.model_copy(update={key: _absolute(value, root) for key, value in cluster})
+        found = cluster.model_copy(update={key: _absolute(value, root) for key, value in cluster})
+        found.store.check()
+        return found
 
 
 def main_root(start: Path | None = None) -> Path:
@@ -149,34 +178,19 @@ def _absolute(value: Any, root: Path) -> Any:
     return root / value.expanduser() if isinstance(value, Path) else value
 
 
-def _read(file: Path) -> dict[str, Any]:
-    # YAML 1.2: in 1.1, which PyYAML reads, 24:00:00 is the number 86400
-    try:
-        values = YAML(typ="safe", pure=True).load(file.read_text(encoding="utf-8"))
-    except MarkedYAMLError as error:
-        # less the text of the line, and the value of a key that comes twice, which may be secret
-        where = f"line {error.problem_mark.line + 1}, " if error.problem_mark else ""
-        problem = (error.problem or error.context or "").partition(" with value ")[0]
-        raise UserError(f"cluster.yaml cannot be read: {where}{problem}") from None
-    except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise UserError(f"cluster.yaml cannot be read: {' '.join(str(error).split())}") from None
-    if not isinstance(values or {}, dict):
-        raise UserError("cluster.yaml must be a mapping of settings (see cluster.example.yaml)")
-    return values or {}
-
-
 def _sentence(error: ValidationError, cluster: type[Cluster], overrides: dict[str, str]) -> str:
     first = error.errors()[0]
-    top, key = str(first["loc"][0]), ".".join(str(part) for part in first["loc"])
-    what = first["msg"].removeprefix("Value error, ")
+    # pydantic puts [key] behind a key that is wrong itself
+    top, key = str(first["loc"][0]), ".".join(str(part) for part in first["loc"] if part not in ("", "[key]"))
+    what = yaml_files.complaint(first)
     if first["type"] == "extra_forbidden":
         known = list(Slurm.model_fields if top == "slurm" else cluster.model_fields)
         near = get_close_matches(str(first["loc"][-1]), known, n=1)
         meant = f"did you mean `{near[0]}`? The" if near else "the"
         return f"cluster.yaml: unknown key `{key}`, {meant} known ones are {', '.join(known)}"
-    if top in overrides:
-        return f"{cluster.variable(top)}={overrides[top]}: {what}"
     secret = top in cluster.model_fields and not cluster.model_fields[top].repr
+    if top in overrides:
+        return f"{cluster.variable(top)}{'' if secret else f'={overrides[top]}'}: {what}"
     if secret or isinstance(first["input"], dict):
         return f"cluster.yaml: `{key}`: {what}"
     return f"cluster.yaml: `{key}` is {first['input']!r}: {what}"

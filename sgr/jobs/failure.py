@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -122,6 +123,14 @@ def no_access(path: object) -> str:
     return f"no access to {path}: make it readable and writable, {RESUME}"
 
 
+def not_installed(package: str) -> str:
+    """What to say of a package that requirements.txt has and this Python has not."""
+    return (
+        f"{sys.executable} has no package {package}: run `source .venv/bin/activate`, or the command by `make`; "
+        "`make install` brings .venv up to requirements.txt"
+    )
+
+
 def is_full(error: BaseException) -> bool:
     """Whether an error tells of a full disk, or of a user's full share of it."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -129,7 +138,7 @@ def is_full(error: BaseException) -> bool:
 
 @contextmanager
 def one_sentence() -> Iterator[None]:
-    """Say a user's mistake, or a disk that is full or closed to them, as one line, and exit with status 2."""
+    """Say a user's mistake, a full or closed disk, or a missing package as one line, and exit with status 2."""
     try:
         yield
     except UserError as error:
@@ -138,6 +147,13 @@ def one_sentence() -> Iterator[None]:
         if not is_full(error) and error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
         sentence = (no_space if is_full(error) else no_access)(error.filename or Path.cwd())
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or find_spec(
+            package
+        ):  # one that is there lacks a module: no matter of what is installed
+            raise
+        sentence = not_installed(package)
     else:
         return
     print(f"error: {sentence}", file=sys.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,8 +25,14 @@ class JobStore:
 
     root: Path
 
+    def check(self) -> None:
+        """Raise UserError if what stands at the root is no folder: a file, or a link that leads to none."""
+        if os.path.lexists(self.root) and not self.root.is_dir():
+            raise UserError(self._useless("is no folder"))
+
     def make(self) -> None:
-        """Make the root. Raises UserError if it is no folder, or one that nothing can be written to."""
+        """Make the root. Raises UserError if it cannot be, or nothing can be written to it."""
+        self.check()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.root):
@@ -33,10 +40,11 @@ class JobStore:
         except OSError as error:
             if is_full(error):
                 raise
-            what = f"cannot be written to ({error.strerror})" if self.root.is_dir() else "is no folder"
-            raise UserError(
-                f"{self.root}, where jobs are kept, {what}: mend that, or set `jobs` in cluster.yaml to another folder"
-            ) from None
+            why = f"cannot be written to ({error.strerror})" if self.root.is_dir() else "is no folder"
+            raise UserError(self._useless(why)) from None
+
+    def _useless(self, why: str) -> str:
+        return f"{self.root}, where jobs are kept, {why}: mend that, or set `jobs` in cluster.yaml to another folder"
 
     def folder(self, job: Job) -> Path:
         """`<root>/<key>`, which may not exist yet."""

@@ -11,7 +11,8 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
-Positive = Annotated[int, Field(ge=1)]
+# No layer, batch or picture has more of anything: a larger number is a slip that would end in want of memory.
+Positive = Annotated[int, Field(ge=1, le=2**16)]
 
 
 class Family(NamedTuple):
@@ -19,24 +20,27 @@ class Family(NamedTuple):
 
     title: in tables. head: names and types of what its head takes, all of which a profile must set; `width` is the
     number of channels inside it, or of the queries. prototypes: whether ProtoSeg's classifier can stand in the place of
-    its linear one. queries: whether it classifies masks, whose regions have S and D.
+    its linear one. queries: whether it classifies masks, whose regions have S and D. pools: whether it normalizes maps
+    pooled to one cell, for which it needs two images at a time.
     """
 
     title: str
     head: dict[str, Any]
     prototypes: bool = False
     queries: bool = False
+    pools: bool = False
 
 
 _WIDTH = {"width": Positive}
+_RATES = Annotated[tuple[Positive, Positive, Positive], Field(strict=False)]  # a list will do
 _QUERIES = {"width": Positive, "queries": Positive, "layers": Positive, "heads": Positive}
 
 # In the order of the paper's Table 1, which tables and figures keep.
 FAMILIES = {
     "fcn": Family("Dil-FCN", _WIDTH),
-    "deeplabv3": Family("DeepLabV3", _WIDTH | {"atrous_rates": tuple[Positive, Positive, Positive]}),
+    "deeplabv3": Family("DeepLabV3", _WIDTH | {"atrous_rates": _RATES}, pools=True),
     "maskformer": Family("MaskFormer", _QUERIES, queries=True),
-    "upernet": Family("UperNet", _WIDTH, prototypes=True),
+    "upernet": Family("UperNet", _WIDTH, prototypes=True, pools=True),
     # points: of the masks, at which the loss is taken
     "mask2former": Family("Mask2Former", _QUERIES | {"points": Positive}, queries=True),
     "segformer": Family("SegFormer", _WIDTH, prototypes=True),

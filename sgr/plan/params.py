@@ -5,10 +5,10 @@ Only `plan` reads this. What a job gets is the resolved, plain JSON that `plan` 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,23 +19,43 @@ from pydantic import (
     model_validator,
 )
 
+from sgr import datasets, yaml_files
 from sgr.errors import UserError
-from sgr.models.families import FAMILIES
+from sgr.models.families import FAMILIES, Positive
 from sgr.models.recipes import RECIPES, Recipe
+from sgr.plan import names
+
+T = TypeVar("T")
 
 
-def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     if len(set(values)) < len(values):
-        raise ValueError("a number stands there twice, but each is one job")
+        raise ValueError("a value stands there twice")
     return values
 
 
-Positive = Annotated[int, Field(ge=1)]
-Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1), AfterValidator(_distinct)]
-Values = Annotated[tuple[Positive, ...], Field(min_length=1), AfterValidator(_distinct)]
+def _rising(values: tuple[float, ...]) -> tuple[float, ...]:
+    if list(values) != sorted(values):
+        raise ValueError("the values must rise")
+    return values
+
+
+Name = Annotated[str, AfterValidator(names.plain)]
+WiderName = Annotated[str, AfterValidator(names.wider)]
+# YAML has lists and no tuples, so `strict` is of the values alone
+Pair = Annotated[tuple[T, T], Field(strict=False)]
+Several = Annotated[tuple[T, ...], Field(strict=False, min_length=1), AfterValidator(_distinct)]
+
+# Where the other end of a range is not the mathematics', it is there to catch slips such as one digit too many.
+Tokens = Annotated[int, Field(ge=1, le=2**13)]  # attention holds their square: 0.3 GB a head and image
+Iterations = Annotated[int, Field(ge=1, le=10**7)]
+Side = Annotated[int, Field(ge=8, le=2**13)]  # pixels
+Scale = Annotated[float, Field(ge=0.1, le=10)]  # of images
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # NumPy's limit
 Share = Annotated[float, Field(ge=0, le=1)]
-Weight = Annotated[float, Field(ge=0)]
-Size = tuple[Positive, Positive]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0, le=1000)]
+Rate = Annotated[float, Field(gt=0, le=1000)]
 
 
 def _known_family(name: str) -> str:
@@ -44,8 +64,14 @@ def _known_family(name: str) -> str:
     return name
 
 
+def _known_backbone(name: str) -> str:
+    if name not in RECIPES:
+        raise ValueError(f"must be one of {', '.join(RECIPES)}")
+    return name
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -59,11 +85,11 @@ class Section(BaseModel):
 class SGRSettings(Section):
     """The unit and its loss. `null` takes the profile's value; a row may set its own."""
 
-    K: Positive | None = None
-    L: Positive | None = None
-    D: Positive | None = None
-    heads: Positive | None = None
-    layers: Positive | None = None
+    K: Tokens | None = None
+    L: Tokens | None = None
+    D: Tokens | None = None
+    heads: Tokens | None = None
+    layers: Annotated[int, Field(ge=1, le=64)] | None = None
     reasoning: Literal["transformer", "graph"] | None = None
     xy_embedding: bool | None = None
     centroid_embedding: bool | None = None
@@ -78,22 +104,22 @@ class SGRSettings(Section):
 
 
 class GloReSettings(Section):
-    K: Positive | None = None
-    D: Positive | None = None
+    K: Tokens | None = None
+    D: Tokens | None = None
 
 
 class ComponentExtraction(Section):
-    opening: Annotated[int, Field(ge=0)]
+    opening: Annotated[int, Field(ge=0, le=255)]
     min_share: Share
 
 
 class Augmentation(Section):
-    scale: tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+    scale: Annotated[Pair[Scale], AfterValidator(_rising)]
     flip: bool
 
 
 class Inference(Section):
-    scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+    scales: Several[Scale]
     flip: bool
 
 
@@ -101,31 +127,37 @@ class Dataset(Section):
     """What the field does with a dataset, whatever the profile."""
 
     train: str
-    evaluate: Annotated[tuple[str, ...], Field(min_length=1)]
+    evaluate: Several[str]
     semantics: str
     jitter: Share
+
+    @model_validator(mode="after")
+    def _training_images_are_not_evaluated(self) -> Dataset:
+        if self.train in (*self.evaluate, self.semantics):
+            raise ValueError(f"{self.train!r}, the split that is trained on, is evaluated too")
+        return self
 
 
 class Training(Section):
     """One training job; a profile gives all, a dataset of the profile or a row overrides."""
 
-    iterations: Positive | None = None
+    iterations: Iterations | None = None
     batch_size: Positive | None = None
     accumulate: Positive | None = None
-    crop: Size | None = None
-    resize: Annotated[float, Field(gt=0, le=1)] | None = None
+    crop: Pair[Side] | None = None
+    resize: Annotated[float, Field(ge=0.05, le=1)] | None = None
     optimizer: Literal["sgd", "adamw"] | None = None
-    learning_rate: Annotated[float, Field(gt=0)] | None = None
-    head_multiplier: Annotated[float, Field(gt=0)] | None = None
-    momentum: Share | None = None
+    learning_rate: Rate | None = None
+    head_multiplier: Rate | None = None
+    momentum: Momentum | None = None
     weight_decay: Weight | None = None
-    power: Annotated[float, Field(gt=0)] | None = None
+    power: Rate | None = None
     warmup: Annotated[int, Field(ge=0)] | None = None
     gradient_clip: Weight | None = None
     precision: Literal["fp32", "bf16"] | None = None
     channels_last: bool | None = None
     compile: bool | None = None
-    log_every: Positive | None = None
+    log_every: Iterations | None = None
 
 
 class FamilySettings(Section):
@@ -133,6 +165,15 @@ class FamilySettings(Section):
 
     stride: Literal[8, 16, 32]
     training: Training = Training()
+
+    @model_validator(mode="after")
+    def _width_can_be_divided(self) -> FamilySettings:
+        head = self.head
+        if "heads" in head and head["width"] % math.lcm(32, head["heads"]):
+            raise ValueError(
+                f"width = {head['width']} must be a multiple of 32, for its group norms, and of heads = {head['heads']}"
+            )
+        return self
 
     @property
     def head(self) -> dict[str, Any]:
@@ -159,22 +200,29 @@ class Detection(Section):
     train: str
     evaluate: str
 
+    @model_validator(mode="after")
+    def _splits_exist(self) -> Detection:
+        _check_splits(self.dataset, self.train, self.evaluate)
+        if self.train == self.evaluate:
+            raise ValueError(f"{self.train!r}, the split that is trained on, is evaluated too")
+        return self
+
 
 class DetectorTraining(Section):
     """Fine-tuning by SGD; the rate is divided by 10 at each milestone."""
 
-    iterations: Positive
+    iterations: Iterations
     batch_size: Positive
     accumulate: Positive
-    learning_rate: Annotated[float, Field(gt=0)]
-    head_multiplier: Annotated[float, Field(gt=0)]
-    momentum: Share
+    learning_rate: Rate
+    head_multiplier: Rate
+    momentum: Momentum
     weight_decay: Weight
     warmup: Annotated[int, Field(ge=0)]
-    milestones: tuple[Positive, ...]
+    milestones: Annotated[tuple[Iterations, ...], Field(strict=False)]
     gradient_clip: Weight
     channels_last: bool
-    log_every: Positive
+    log_every: Iterations
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> DetectorTraining:
@@ -182,7 +230,9 @@ class DetectorTraining(Section):
             raise ValueError(
                 f"batch_size = {self.batch_size} must be a multiple of accumulate = {self.accumulate}"
             )
-        if list(self.milestones) != sorted({*self.milestones} & {*range(self.iterations)}):
+        if self.warmup >= self.iterations:
+            raise ValueError(f"warmup = {self.warmup} must lie below iterations = {self.iterations}")
+        if list(self.milestones) != sorted({one for one in self.milestones if one < self.iterations}):
             raise ValueError(
                 f"milestones = {list(self.milestones)} must rise and lie below iterations = {self.iterations}"
             )
@@ -195,19 +245,33 @@ class Detector(Section):
     Training draws the shorter side of an image from `min_sizes`, evaluation takes the last.
     """
 
-    min_sizes: Values
-    max_size: Positive
-    anchors: Values
+    min_sizes: Annotated[Several[Side], AfterValidator(_rising)]
+    max_size: Side
+    anchors: Annotated[Several[Side], AfterValidator(_rising)]
     proposals: Positive
     boxes: Positive
     training: DetectorTraining
+
+    @model_validator(mode="after")
+    def _longer_side_is_not_shorter(self) -> Detector:
+        if self.max_size < self.min_sizes[-1]:
+            raise ValueError(
+                f"max_size = {self.max_size} must be at least the last of min_sizes, {self.min_sizes[-1]}"
+            )
+        return self
+
+
+def _output(start: str) -> str:
+    if not start.startswith(("weights/", "train/")):
+        raise ValueError("must be weights/<backbone> or train/<row>")
+    return start
 
 
 class Transfer(Section):
     """A row of Table 3, by the output of the stage that it starts from: `weights/<backbone>` or `train/<row>`."""
 
-    start: Annotated[str, Field(pattern=r"^(weights|train)/[^/]+$")]
-    seeds: Seeds | None = None
+    start: Annotated[str, AfterValidator(_output)]
+    seeds: Several[Seed] | None = None
 
     @property
     def trained(self) -> str | None:
@@ -228,15 +292,15 @@ class Generated(Section):
 
     images: Images
     detection: Images | None = None
-    size: Size
-    seed: int
+    size: Pair[Side]
+    seed: Seed
 
 
 class Grid(Section):
     """The values of K and L that the sweep pairs; where L > K there is no network."""
 
-    K: Values
-    L: Values
+    K: Several[Tokens]
+    L: Several[Tokens]
 
     @model_validator(mode="after")
     def _has_a_pair(self) -> Grid:
@@ -250,20 +314,20 @@ class Profile(Section):
     generated: Generated | None = None
     # dataset -> images of each split, for a part of a dataset in a folder
     subset: dict[str, Positive] = {}
-    threads: Positive
-    seeds: Seeds
-    backbones: dict[str, str]
+    threads: Annotated[int, Field(ge=1, le=256)]  # more than any machine has cores
+    seeds: Several[Seed]
+    backbones: dict[WiderName, Annotated[str, AfterValidator(_known_backbone)]]
     pretrained: bool
     families: Families  # type: ignore[valid-type]
     inference: Inference
-    examples: Positive
+    examples: Annotated[int, Field(ge=1, le=64)]  # rows of a figure
     sgr: SGRSettings
     glore: GloReSettings
     sweep: Grid
     overhead_repeats: Positive
     training: Training
     detection: Detector
-    datasets: dict[str, Training] = {}
+    datasets: dict[Name, Training] = {}
 
     def family(self, name: str) -> FamilySettings:
         """The settings of a framework."""
@@ -289,10 +353,10 @@ class ProtoSeg(Section):
     """ProtoSeg's classifier: prototypes of each class, found by Sinkhorn clustering, and its two losses."""
 
     prototypes: Positive
-    momentum: Share
-    kappa: Annotated[float, Field(gt=0)]
+    momentum: Momentum
+    kappa: Rate
     iterations: Positive
-    temperature: Annotated[float, Field(gt=0)]
+    temperature: Rate
     contrast: Weight
     distance: Weight
 
@@ -310,16 +374,16 @@ class Row(Section):
     with the instances of MS-COCO too.
     """
 
-    dataset: str
+    dataset: Name
     family: Annotated[str, AfterValidator(_known_family)]
-    backbone: str
+    backbone: WiderName
     unit: Literal["none", "glore", "sgr"] = "none"
     prototypes: bool = False
     instances: bool = False
     sgr: SGRSettings = SGRSettings()
     glore: GloReSettings = GloReSettings()
     training: Training = Training()
-    seeds: Seeds | None = None
+    seeds: Several[Seed] | None = None
 
     @model_validator(mode="after")
     def _masks_have_no_prototypes(self) -> Row:
@@ -349,10 +413,29 @@ class Params(Section):
     protoseg: ProtoSeg
     sweep: Sweep
     detection: Detection
-    datasets: dict[str, Dataset]
-    profiles: dict[str, Profile]
-    rows: dict[str, Row]
-    transfer: dict[str, Transfer]
+    datasets: dict[Name, Dataset]
+    profiles: dict[Name, Profile]
+    rows: dict[Name, Row]
+    transfer: dict[Name, Transfer]
+
+    @model_validator(mode="after")
+    def _datasets_have_their_splits(self) -> Params:
+        for name, dataset in self.datasets.items():
+            if name == self.detection.dataset:
+                raise ValueError(f"datasets: {name} is that of Table 3, its splits stand in detection")
+            _check_splits(name, dataset.train, *dataset.evaluate, dataset.semantics)
+        return self
+
+    @model_validator(mode="after")
+    def _names_are_told_apart(self) -> Params:
+        taken = dict.fromkeys((*self.datasets, self.detection.dataset), "a dataset")
+        taken |= dict.fromkeys((row.backbone for row in self.rows.values()), "a backbone")
+        for of, rows in (("rows", [*self.rows]), ("transfer", [*self.transfer])):
+            for name in rows:
+                if name in taken:
+                    raise ValueError(f"{of}: {name!r} is the name of {taken[name]} already")
+            taken |= dict.fromkeys(rows, "a row")
+        return self
 
     @model_validator(mode="after")
     def _names_exist(self) -> Params:
@@ -371,10 +454,11 @@ class Params(Section):
             present = (*self.datasets, self.detection.dataset)
             for name in sorted(set(profile.subset) - set(present)):
                 raise ValueError(f"profiles.{profile_name}.subset: {name!r} is none of {', '.join(present)}")
-            for name in {profile.backbones.get(row.backbone, row.backbone) for row in self.rows.values()}:
-                if name not in RECIPES:
+            for name, row in self.rows.items():
+                if row.backbone not in (*profile.backbones, *RECIPES):
                     raise ValueError(
-                        f"profiles.{profile_name}.backbones: {name!r} is none of {', '.join(RECIPES)}"
+                        f"row {name}: backbone {row.backbone!r} is none of {', '.join(RECIPES)}, and the backbones of "
+                        f"profile {profile_name} put none in its place"
                     )
         for name, transfer in self.transfer.items():
             self._starts_from_a_convolutional_backbone(name, transfer)
@@ -405,24 +489,36 @@ class Params(Section):
         return self.profiles[self.profile]
 
 
+def _check_splits(dataset: str, *splits: str) -> None:
+    """Raises ValueError for a dataset that nothing describes, or a split that it does not have."""
+    if dataset not in datasets.names():
+        raise ValueError(f"datasets.{dataset}: there is no sgr/datasets/{dataset}.py that describes it")
+    for split in splits:
+        if split not in (known := datasets.describe(dataset).splits):
+            raise ValueError(f"{split!r} is none of the splits of {dataset}: {', '.join(known)}")
+
+
 def load(path: Path) -> Params:
     """Read and check params.yaml and, in the folder `params` beside it, rows.yaml and profiles/<name>.yaml.
 
     Raises:
-        UserError: naming the first key that is wrong, its file and what would be right.
+        UserError: naming the first key that is wrong, its file and what would be right; or the row whose settings
+            contradict each other.
     """
-    content = _read(path)
+    from sgr.plan.resolve import check  # it resolves what is defined here
+
+    content = yaml_files.read(path)
     of_key = dict.fromkeys(content, path)
     if (rows := path.parent / "params" / "rows.yaml").exists():
-        for key, value in _read(rows).items():
+        for key, value in yaml_files.read(rows).items():
             if key in content:
                 raise UserError(f"{rows}: {key} stands in {path.name} too; keep one of them")
             content[key], of_key[key] = value, rows
     profiles = sorted((path.parent / "params" / "profiles").glob("*.yaml"))
     if profiles:
-        content["profiles"] = {profile.stem: _read(profile) for profile in profiles}
+        content["profiles"] = {profile.stem: yaml_files.read(profile) for profile in profiles}
     try:
-        return Params.model_validate(content)
+        params = Params.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         match first["loc"]:
@@ -430,23 +526,16 @@ def load(path: Path) -> Params:
                 file = path.parent / "params" / "profiles" / f"{name}.yaml"
             case (name, *_) as keys:
                 file = of_key.get(str(name), path)
-            case keys:  # of several sections together: all but the choice of the profile speak of rows
-                file = path if "profile " in first["msg"] or not rows.exists() else rows
+            case keys:  # of several sections together: all but these speak of rows
+                here = first["msg"].removeprefix("Value error, ").startswith(("profile ", "unknown key "))
+                file = path if here or not rows.exists() else rows
+        if keys and keys[-1] == "[key]":  # the name before it is what is wrong
+            keys = keys[:-2]
         key = ".".join(str(part) for part in keys)
-        what = first["msg"].removeprefix("Value error, ")
+        what = yaml_files.complaint(first)
         # a whole section is too long to repeat
         told = first["type"] == "missing" or isinstance(first["input"], dict)
-        got = "" if told or not key else f", not {first['input']!r}"
+        got = "" if told or not (key or first["loc"]) else f", not {first['input']!r}"
         raise UserError(f"{file.relative_to(path.parent)}: {key + ': ' if key else ''}{what}{got}") from None
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; run in the project's folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold keys and their values")
-    return content
+    check(params)
+    return params

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from sgr.datasets import describe
 from sgr.errors import UserError
+from sgr.models.families import FAMILIES
 from sgr.models.settings import NetworkSettings, Part
 from sgr.plan.params import GloReSettings, Params, Row, Section, SGRSettings, Training
 from sgr.training.settings import Augmentation, LoopSettings, OptimizerSettings
@@ -24,10 +25,41 @@ class Supervision(NamedTuple):
     beta: float
 
 
+def check(params: Params) -> None:
+    """Refuse a row whose settings contradict each other.
+
+    Rows are checked as the chosen profile has them, and as each other profile alone would: what is overridden, by
+    `-S sgr.K=16` for instance, is meant for the chosen one.
+
+    Raises:
+        UserError: naming the profile, the row and the settings.
+    """
+    for profile in (params.profile, *(params.profiles.keys() - {params.profile})):
+        seen = params if profile == params.profile else _alone(params, profile)
+        for name in seen.rows:
+            network(seen, name)
+            supervision(seen, name)
+            training(seen, name)
+
+
+def _alone(params: Params, profile: str) -> Params:
+    """The parameters as a profile has them where neither params.yaml nor a row overrides it."""
+    of_profile = params.profiles[profile]
+    layers = {
+        name: getattr(params, name).model_copy(update=getattr(of_profile, name).model_dump(exclude_none=True))
+        for name in ("sgr", "glore")
+    }
+    plain = {"sgr": SGRSettings(), "glore": GloReSettings(), "training": Training()}
+    rows = {name: row.model_copy(update=plain) for name, row in params.rows.items()}
+    return params.model_copy(update={"profile": profile, "rows": rows, **layers})
+
+
 def network(params: Params, name: str) -> NetworkSettings:
     """The network of a row."""
     row, profile = params.rows[name], params.chosen
     family = profile.family(row.family)
+    if profile.backbone(row.backbone).module == "hrnet" and family.stride != 32:
+        raise _clash(params, name, f"family {row.family} has stride = {family.stride}, but HRNet's is 32")
     head = family.head
     if row.prototypes:
         prototypes = Part(
@@ -70,13 +102,32 @@ def training(params: Params, name: str) -> Training:
     of_dataset = profile.datasets.get(row.dataset, Training())
     layers = (profile.training, of_dataset, profile.family(row.family).training, row.training)
     found = Training(**_layered(Training, *layers, of=f"{name}: training"))
-    assert found.batch_size and found.accumulate
-    if found.batch_size % found.accumulate:
-        raise UserError(
-            f"params/rows.yaml: row {name}: batch_size = {found.batch_size} must be a multiple of "
-            f"accumulate = {found.accumulate}"
-        )
+    _numbers_fit(params, name, found)
     return found
+
+
+def _numbers_fit(params: Params, name: str, found: Training) -> None:
+    family, stride = params.rows[name].family, params.chosen.family(params.rows[name].family).stride
+    batch, parts, iterations, warmup = found.batch_size, found.accumulate, found.iterations, found.warmup
+    assert batch and parts and iterations and warmup is not None and found.crop
+    if batch % parts:
+        raise _clash(params, name, f"batch_size = {batch} must be a multiple of accumulate = {parts}")
+    if batch == parts and (FAMILIES[family].pools or max(found.crop) <= stride):
+        why = f"{family} normalizes maps of one cell"
+        raise _clash(params, name, f"batch_size = {batch} must be at least twice accumulate = {parts}: {why}")
+    if warmup >= iterations:
+        raise _clash(params, name, f"warmup = {warmup} must lie below iterations = {iterations}")
+    if min(found.crop) < stride:
+        raise _clash(
+            params,
+            name,
+            f"crop = {list(found.crop)} must be at least the stride of {family}, {stride}, a side",
+        )
+
+
+def _clash(params: Params, name: str, what: str) -> UserError:
+    """Settings of several files that do not fit together."""
+    return UserError(f"params.yaml: profile {params.profile}: row {name}: {what}")
 
 
 def loop(settings: Section, **more: Any) -> LoopSettings:
@@ -101,13 +152,9 @@ def _sgr(params: Params, row: Row, name: str) -> dict[str, Any]:
     layers = (params.chosen.sgr, params.sgr, row.sgr)
     settings = _layered(SGRSettings, *layers, of=f"{name}: sgr")
     if settings["L"] > settings["K"]:
-        raise UserError(
-            f"params.yaml: row {name}: sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}"
-        )
+        raise _clash(params, name, f"sgr.L = {settings['L']} must not exceed sgr.K = {settings['K']}")
     if settings["reasoning"] == "transformer" and settings["D"] % settings["heads"]:
-        raise UserError(
-            f"params.yaml: row {name}: sgr.heads = {settings['heads']} must divide sgr.D = {settings['D']}"
-        )
+        raise _clash(params, name, f"sgr.heads = {settings['heads']} must divide sgr.D = {settings['D']}")
     return settings
 
 

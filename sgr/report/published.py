@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import yaml
+from sgr import yaml_files
 
 from .labels import Network, changes_in_words
 
@@ -65,5 +65,5 @@ def _network(cells: dict[str, str]) -> Network:
         cells["backbone"],
         cells["unit"],
         cells.get("prototypes") == "true",
-        changes_in_words(yaml.safe_load(cells.get("sgr") or "{}")),
+        changes_in_words(yaml_files.parse(cells.get("sgr") or "{}")),
     )
