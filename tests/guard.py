@@ -108,10 +108,13 @@ def left(mark: str, guard: int, kill: bool = False) -> list[str]:
     kill: whether to end them meanwhile.
     """
     deadline = time.monotonic() + GRACE_SECONDS
+    clean = 0
     while True:
         found = [process for process in processes(mark, guard) if _name(process) not in DAEMONS]
         queued = _queued(mark)
-        if not found + queued or time.monotonic() > deadline:
+        clean = 0 if found + queued else clean + 1
+        # a process that is just being replaced by another program shows no environment
+        if clean == 2 or time.monotonic() > deadline:
             return [*(f"process {process.pid}: {_name(process)}" for process in found), *queued]
         for process in found if kill else ():
             with suppress(psutil.NoSuchProcess):

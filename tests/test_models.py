@@ -276,7 +276,9 @@ def test_backbones_know_what_their_weights_expect():
 
 def test_unknown_backbone(tmp_path):
     """Of the parameters, before anything is built."""
-    with pytest.raises(UserError, match=r"backbones: 'resnet5' is none of resnet101, .*tiny_resnet"):
+    with pytest.raises(
+        UserError, match=r"backbones.resnet101: must be one of resnet101, .*tiny_resnet.*not 'resnet5'"
+    ):
         checked(tmp_path, {"profiles.mini.backbones.resnet101": "resnet5"})
 
 

@@ -13,7 +13,6 @@ from sgr.cli.submit import jobs_behind, shortened
 from sgr.jobs.store import JobStore
 from tests.fake_jobs import artefacts
 from tests.scratch import commit, copy_checkout, files_under, parameters, run, write_parameters
-from tests.test_submit import on_slurm
 
 ROW = "camvid-fcn-sgr"
 TINY = {
@@ -49,7 +48,7 @@ def sgr(root: Path, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
-@on_slurm
+@pytest.mark.slurm
 def test_slurm_and_here_give_the_bytes_of_inline(repository: Path) -> None:
     """A row through DVC: jobs that SLURM ran ahead, and one by one in their stages; and side by side here."""
     root, found = repository, {}
