@@ -12,6 +12,7 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 
+import grimp
 import pytest
 
 from sgr.errors import UserError
@@ -230,6 +231,13 @@ def test_a_new_module_counts_where_it_is_and_touches_no_other(project: Path) -> 
     new = code.code(["sgr.new"])
     assert new.sources.keys() - before.sources.keys() == {"sgr/new.py"}
     assert new.libraries.keys() - before.libraries.keys() == {"pillow"}
+
+
+def test_where_grimp_looks_by_itself_stays(project: Path) -> None:
+    """Another graph in the same process, of a package that Python imports, is built as ever."""
+    Sources(project)
+    (project / "sgr").rename(project / "elsewhere")
+    assert "sgr.jobs" in grimp.build_graph("sgr", cache_dir=None).modules
 
 
 def test_libraries_are_those_that_the_closure_imports(sources: Sources) -> None:

@@ -128,6 +128,7 @@ class Sources:
 def _graph(root: Path) -> grimp.ImportGraph:
     """The imports of the packages below `root`, libraries as one module each, without those for type checkers."""
     # By itself grimp looks where Python would import from, which need not be `root`.
+    usual = grimp_settings.PACKAGE_FINDER
     grimp_settings.configure(PACKAGE_FINDER=_Below(root))
     try:
         return grimp.build_graph(
@@ -141,6 +142,8 @@ def _graph(root: Path) -> grimp.ImportGraph:
         raise UserError(
             f"{path}, line {error.lineno}: this is not Python: {(error.text or '').strip()}"
         ) from None
+    finally:
+        grimp_settings.configure(PACKAGE_FINDER=usual)
 
 
 class _Below(AbstractPackageFinder):
