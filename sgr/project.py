@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sgr.jobs.job import Job, plain
 from sgr.jobs.project import Project
-from sgr.plan.meaning import meaning
+from sgr.plan.meaning import SETTLED, meaning
 
 
 def check_ranks(job: Job, ranks: int) -> None:
@@ -21,6 +21,7 @@ PROJECT = Project(
     package=Path(__file__).parent,
     prefix="SGR",
     meaning=meaning,
+    settled=SETTLED,
     planned_by="dvc repro plan",
     commit_paths=("sgr", "stages/*.py", "requirements.txt", "pyproject.toml"),
     check_ranks=check_ranks,

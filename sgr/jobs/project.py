@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sgr.jobs.job import Job
@@ -27,6 +27,7 @@ class Project:
         package: folder of the package, or the one file, that holds the job functions: jobs run from a copy of it.
         prefix: of the environment variables that win over cluster.yaml: `<prefix>_JOBS`, …
         meaning: hash of a source file's content, as `Code.sources` holds it.
+        settled: path -> hash of a source that jobs import without using anything of it: it may change, its hash stays.
         planned_by: the command that makes the hashes of `Code.sources` anew, for the user whose code is newer.
         commit_paths: what of the repository a job depends on; changes elsewhere do not make its commit `dirty`.
         check_ranks: called as `check_ranks(job, ranks)` before a job of a kind with `ranks` is submitted; it raises
@@ -36,6 +37,7 @@ class Project:
     package: Path
     prefix: str = "JOBS"
     meaning: Callable[[bytes], str] = content
+    settled: Mapping[str, str] = field(default_factory=dict)
     planned_by: str = "dvc repro"
     commit_paths: tuple[str, ...] = (".",)
     check_ranks: Callable[[Job, int], None] = any_ranks

@@ -32,7 +32,7 @@ def check_code(jobs: Iterable[Job], project: Project, root: Path | None = None) 
     root = root or project.package.parent
     planned = {source for job in jobs for source in job.code.sources.items()}
     for path, meaning in sorted(planned):
-        if _meaning(root / path, project) != meaning:
+        if project.settled.get(path, _meaning(root / path, project)) != meaning:
             raise UserError(
                 f"{path} changed since the plan was made: run {project.planned_by}, then this again"
             )

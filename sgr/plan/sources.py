@@ -18,7 +18,7 @@ from grimp.exceptions import SourceSyntaxError
 
 from sgr.errors import UserError
 from sgr.jobs.job import Code
-from sgr.plan.meaning import meaning
+from sgr.plan.meaning import SETTLED, meaning
 
 PACKAGES = ("sgr", "stages")
 
@@ -119,6 +119,8 @@ class Sources:
         return (package if (self.root / package).exists() else base.with_suffix(".py")).as_posix()
 
     def _meaning(self, path: str) -> str:
+        if path in SETTLED:
+            return SETTLED[path]
         try:
             return meaning((self.root / path).read_bytes())
         except SyntaxError as error:
