@@ -8,19 +8,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large
+from torchvision.models import resnet18
+from torchvision.models._utils import IntermediateLayerGetter
+from torchvision.models.segmentation.deeplabv3 import DeepLabHead, DeepLabV3
 
 import sgr
 from examples.scenes import CLASSES, accuracy, batches, scenes
 
 
 class Network(nn.Module):
-    """DeepLabV3 on MobileNetV3, random weights; its backbone's last map has 960 channels."""
+    """DeepLabV3 on ResNet-18 up to its third stage, random weights; the backbone's last map has 256 channels."""
 
     def __init__(self, with_sgr: bool) -> None:
         super().__init__()
-        self.network = deeplabv3_mobilenet_v3_large(weights_backbone=None, num_classes=CLASSES)
-        self.unit = sgr.SGR(channels=960, K=32, D=64) if with_sgr else None
+        backbone = IntermediateLayerGetter(resnet18(), {"layer3": "out"})
+        self.network = DeepLabV3(backbone, DeepLabHead(256, CLASSES))
+        self.unit = sgr.SGR(channels=256, K=32, D=64) if with_sgr else None
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
         """Class scores (B, M, H, W), and with SGR concept logits (B, K, h, w)."""
