@@ -9,13 +9,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from sgr.door import SGR as SGR
-    from sgr.door import ConceptLoss as ConceptLoss
-    from sgr.door import GloRe as GloRe
-    from sgr.door import connected_components as connected_components
-    from sgr.door import match_concepts as match_concepts
-    from sgr.door import token_semantics as token_semantics
+if TYPE_CHECKING:  # what the door stands before, with the same types and docstrings
+    from sgr.connected import connected_components as connected_components
+    from sgr.glore import GloRe as GloRe
+    from sgr.losses import ConceptLoss as ConceptLoss
+    from sgr.matching import match_concepts as match_concepts
+    from sgr.semantics import token_semantics as token_semantics
+    from sgr.unit import SGR as SGR
 
 __version__ = "0.1.0"
 __all__ = ["SGR", "ConceptLoss", "GloRe", "connected_components", "match_concepts", "token_semantics"]
