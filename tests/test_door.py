@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import inspect
 import pickle
+import shutil
 import subprocess
 import sys
 import tomllib
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,12 @@ from torch import Tensor, nn
 
 import sgr
 from sgr import connected, glore, losses, matching, semantics, unit
+from sgr.errors import UserError
+from sgr.jobs.job import Code, Job, Kind
+from sgr.jobs.snapshot import check_code
 from sgr.plan.meaning import SETTLED
 from sgr.plan.sources import Sources
+from sgr.project import PROJECT
 from tests.scratch import ROOT
 
 INNER: dict[str, Any] = {
@@ -297,6 +303,18 @@ def test_no_job_passes_the_door_or_takes_a_name_from_the_root() -> None:
                 assert not set(named) & {*INNER, "door", "checks", "__version__"}, path
             if isinstance(node, ast.ImportFrom) and node.module == "sgr.door":
                 assert path == ROOT / "sgr/__init__.py"
+
+
+def test_an_edit_of_the_root_stops_no_job_that_was_planned_before(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "sgr", tmp_path / "sgr", ignore=shutil.ignore_patterns("__pycache__"))
+    root = tmp_path / "sgr/__init__.py"
+    root.write_text(root.read_text().replace("0.1.0", "0.2.0"))
+    sources = Sources(ROOT).code(["sgr.unit"]).sources
+    kind = Kind("door", "sgr.unit:SGR", ())
+    check_code([Job(kind, {}, code=Code(sources))], PROJECT, tmp_path)
+    (tmp_path / "sgr/unit.py").write_text("K = 1\n")
+    with pytest.raises(UserError, match=r"sgr/unit.py changed since the plan was made"):
+        check_code([Job(kind, {}, code=Code(sources))], PROJECT, tmp_path)
 
 
 def test_root_does_nothing_when_a_job_imports_it() -> None:
