@@ -33,7 +33,8 @@ def test_unit_changes_nothing_before_training_and_learns(name: str) -> None:
     networks = [example.Network(with_sgr).eval() for with_sgr in (False, True)]
     networks[1].load_state_dict(networks[0].state_dict(), strict=False)
     (plain, nothing), (scores, concept_logits) = (network(images) for network in networks)
-    assert nothing is None and torch.equal(plain, scores)
+    assert nothing is None
+    torch.testing.assert_close(plain, scores)  # in another memory format convolutions round otherwise
     assert scores.shape == (2, CLASSES, *SIZE) and concept_logits.shape[:2] == (2, 32)
     scores.sum().backward()
     assert networks[1].unit.expand.weight.grad.abs().sum() > 0
