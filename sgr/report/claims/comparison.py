@@ -49,12 +49,13 @@ class Comparison:
         subjects = [network for network in rows.values() if network.dataset == dataset and self.of(network)]
         section = self.table.sections[self.section]
         measure = next(measure for measure in section.measures if measure.key == self.key)
-        split = section.split or published.splits().get(dataset)
+        of_paper = section.split or published.splits().get(dataset)
+        split = of_paper or own_split(measure, source.settings.datasets[dataset])
         section = replace(
             section,
             stands={*subjects, *map(self.against, subjects)}.__contains__,
             measures=(measure,),
-            split=split or own_split(measure, source.settings.datasets[dataset]),
+            split=split,
         )
         table = replace(self.table, sections=(section,), base=self.against)
         pairs = [
@@ -62,7 +63,7 @@ class Comparison:
             for line in lines_of(table, section, source.folder, rows)
             if self.of(line.network) and line.seeds and line.base and line.base.seeds
         ]
-        title = describe(section.dataset or dataset).title
+        title = describe(section.dataset or dataset).title + ("" if of_paper else f" {split}")
         return [
             self._figure(
                 ", ".join((title, line.network.method)) if len(pairs) > 1 else title, measure, line, base

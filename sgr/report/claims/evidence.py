@@ -64,9 +64,9 @@ class Figure:
 
     def __str__(self) -> str:
         """`CamVid: +0.24 [-0.10, +0.58], n = 5, p = 0.12; paper +0.8`; the paper's not beside generated images."""
-        shown = self.paper is not None and self.uncounted != GENERATED
-        paper = f"; paper {self._number(self.paper)}" if shown and self.paper is not None else ""
-        found = self.estimate
+        found, paper = self.estimate, ""
+        if self.paper is not None and self.uncounted != GENERATED:
+            paper = f"; paper {self._number(self.paper)}"
         if found is None:
             return f"{self.label}: —{paper}"
         tested = ""

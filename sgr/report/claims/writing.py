@@ -18,8 +18,9 @@ from .verdicts import FAILS, HOLDS, RULE, UNTESTED
 
 READING = (
     "A number is a difference, ours minus what it is compared with: in brackets its 95 % interval, then its own "
-    "p-value, n pairs of seeds (in the last two lines, instances and networks), and the paper's difference where the "
-    "images are real. m.s.: multi-scale. Result files hold means over images, so nothing is resampled over images."
+    "p-value, n pairs of seeds, and the paper's difference where the images are real; in the last two lines it is a "
+    "share of n instances, tested against one half, and a mean over n networks. m.s.: multi-scale. Result files hold "
+    "means over images, so nothing is resampled over images."
 )
 
 
