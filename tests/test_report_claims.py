@@ -323,6 +323,8 @@ def test_the_files_say_the_same(tmp_path: Path) -> None:
         "The whole of CamVid (367 images of train, 101 images of val, 233 images of test)"
     )
     assert "Of 20 claims 0 hold, 1 do not, 19 are not tested." in markdown
+    assert "CamVid test: +2.00 [-0.48, +4.48], p = 0.074, n = 3 |" in markdown.replace("\u00a0", " ")
+    assert "n\u00a0=\u00a03" in markdown and "[-0.48,\u00a0+4.48]" in markdown
     assert sum(line.startswith("| “") for line in markdown.splitlines()) == 20
     before = {path.name: path.read_bytes() for path in folder.glob("claims.*")}
     judged(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def markdown(judged: Sequence[Judged]) -> str:
             "the paper says": f"“{claim.words}” (section {claim.section})",
             "verdict": f"**{verdict.word}**" + (f": {verdict.reason}" if verdict.reason else ""),
             "what shows it": claim.test,
-            "ours": "<br>".join(map(str, figures)) or DASH,
+            "ours": "<br>".join(_unbroken(str(figure)) for figure in figures) or DASH,
         }
         for claim, figures, verdict in judged
     ]
@@ -66,3 +67,8 @@ def markdown(judged: Sequence[Judged]) -> str:
         pd.DataFrame(lines).to_markdown(index=False, disable_numparse=True),
     )
     return "\n\n".join(parts) + "\n"
+
+
+def _unbroken(text: str) -> str:
+    """A number in words whose `n = 5` and `[-0.10, +0.58]` stay on one line in a narrow cell."""
+    return re.sub(r"(?<=[=<]) | (?=[=<])|(?<=[\d%],) (?=[-+\d.]+%?\])", "\u00a0", text)
