@@ -107,9 +107,9 @@ def test_difference_is_ours_minus_paper() -> None:
     assert gains("m", 38.8, 37.8, None, None)["m_gain_paper"] == 1.0
 
 
-def test_number_shows_sign_deviation_and_no_negative_zero() -> None:
-    assert number("x", 2, "s")({"x": 38.801, "s": 0.254}) == "38.80 ± 0.25"
-    assert number("x", 1, signed=True)({"x": -0.01}) == "+0.0"
+def test_number_shows_deviation_and_no_negative_zero() -> None:
+    assert number("x", 2, "s")({"x": 38.801, "s": 0.254}) == "38.80±0.25"
+    assert number("x", 1)({"x": -0.01}) == "0.0"
     assert number("x", 1)({"x": None}) == "—"
 
 
@@ -200,14 +200,10 @@ def test_our_rows_stand_beside_their_base(tmp_path: Path) -> None:
     sgr = lines["mine"]
     assert (sgr["base"], sgr["split"], sgr["miou_ss_gain_ours"]) == ("its-base", "test", 2.5)
     assert sgr["note"] == "not in the paper's table"
-    assert cells(built.markdown, "SegFormer + SGR")[:6] == [
-        "SegFormer + SGR",
-        "—",
-        "tiny",
-        "1.25 M",
-        "1",
-        "—",
-    ]
+    assert cells(built.markdown, "SegFormer + SGR") == [
+        "SegFormer + SGR", "tiny", "**32.50**† (+2.50)", "**33.50**† (+2.50)", "", "", "", "",
+    ]  # fmt: skip
+    assert "Not in the paper's table: COCO-Stuff-10K: DeepLabV3, SegFormer + SGR.\n" in built.markdown
     assert lines["deep"]["note"] == "not in the paper's table; not yet trained by this project"
     assert lines["its-base"]["note"] == ""
 
@@ -252,7 +248,8 @@ def test_table1(tmp_path: Path) -> None:
         line for line in lines.values() if line["row"] not in ("cocostuff10k-fcn", "cocostuff10k-fcn-sgr")
     ]
     assert len(others) > 27
-    assert markdown.count("not yet trained by this project") == len(others)
+    assert {line["note"].rpartition("; ")[2] for line in others} == {"not yet trained by this project"}
+    assert "— nothing to measure, or not trained yet.\n" in markdown
     sgr = lines["cocostuff10k-fcn-sgr"]
     assert float(sgr["miou_ss_ours"]) == 33.0  # mean of 31 and 35
     assert float(sgr["miou_ss_std"]) == pytest.approx(8**0.5)
@@ -262,13 +259,13 @@ def test_table1(tmp_path: Path) -> None:
     assert float(sgr["miou_ss_gain_std"]) == pytest.approx(2**0.5)  # gains 1 and 3
     assert (sgr["backbone_ours"], sgr["parameters"], sgr["seeds"]) == ("tiny", "1250000", "2")
     shown = cells(markdown, "Dil-FCN + SGR")
-    assert shown[:10] == [
-        "Dil-FCN + SGR", "ResNet-101", "tiny", "1.25 M", "2",
-        "38.8", "33.00 ± 2.83", "-5.80", "+1.0", "+2.00 ± 1.41",
+    assert shown == [
+        "Dil-FCN + SGR", "tiny",
+        "**33.00±2.83** (+2.00±1.41) [38.8]", "**34.00±2.83** (+2.00±1.41) [39.7]", "—", "—", "—", "—",
     ]  # fmt: skip
-    missing = cells(markdown, "MaskFormer + SGR")
-    assert missing[2:5] == ["—"] * 3
-    assert missing[6:8] == ["—"] * 2
+    assert cells(markdown, "MaskFormer + SGR") == ["MaskFormer + SGR", "ResNet-101", "—", "—", "", "", "", ""]
+    assert "In brackets the paper's number, where images and schedule are the paper's." in markdown
+    assert "Each number is the mean over n = 2 seeds ± the sample standard deviation.\n" in markdown
     assert lines["cocostuff10k-segformer"]["miou_ss_paper"] == ""
     assert lines["cityscapes-fcn-sgr"]["miou_ss_gain_paper"] == "0.8"  # where the paper prints 0.7
     summary = json.loads((folder / "summary" / "table1.json").read_text())
@@ -281,16 +278,13 @@ def test_table2(tmp_path: Path) -> None:
     tokens(folder, "cityscapes", "cityscapes-fcn-sgr", 0.25, 0.5, real("cityscapes"))
     markdown, _ = written(tmp_path, "table2")
     class_level, instance_level = markdown.split("## Instance level")
-    assert class_level.count("not yet trained by this project") == class_level.count("\n| ") - 2
-    assert instance_level.count("not yet trained by this project") == 3
     assert "crowd regions and stuff are left out" in instance_level
-    line = next(line for line in class_level.splitlines() if "1.25 M" in line)
-    assert [cell.strip() for cell in line.strip("|").split("|")] == [
-        "Cityscapes", "Dil-FCN + SGR", "ResNet-101", "tiny", "1.25 M", "1",
-        "0.293", "0.250", "-0.043", "0.469", "0.500", "+0.031", "",
+    assert cells(class_level, "Dil-FCN + SGR") == [
+        "Dil-FCN + SGR", "tiny", "—", "—", "—", "—", "0.250 [0.293]", "0.500 [0.469]"
     ]  # fmt: skip
-    assert "S_C ↓ ours" in class_level
-    assert "D_I ↑ ours" in instance_level
+    assert cells(class_level, "method")[-2:] == ["Cityscapes S_C ↓", "Cityscapes D_C ↑"]
+    assert cells(instance_level, "method")[2:] == ["S_I ↓", "D_I ↑"]
+    assert cells(instance_level, "Dil-FCN + SGR")[2:] == ["—", "—"]
 
 
 def test_instance_level_is_of_the_networks_trained_on_cocostuff(tmp_path: Path) -> None:
@@ -335,7 +329,10 @@ def test_table4_compares_multi_scale(tmp_path: Path) -> None:
     assert (float(ablated["miou_ms_gain_paper"]), float(ablated["miou_ms_gain_ours"])) == (-2.0, -1.0)
     assert float(ablated["s_c_difference"]) == pytest.approx(0.3 - 0.519)
     assert (whole["s_i_paper"], whole["s_i_ours"]) == ("0.315", "")
-    assert markdown.count("not yet trained by this project") == 5
+    assert [line["note"] for line in lines.values()].count("not yet trained by this project") == 5
+    # where more than one is compared, the best is bold
+    assert cells(markdown, "Dil-FCN + SGR")[2:4] == ["**39.00** [39.7]", "**0.300** [0.226]"]
+    assert cells(markdown, "Dil-FCN + SGR, w/o cosine")[2] == "38.00 (-1.00) [37.7]"
 
 
 def test_camvid_table_has_every_row_in_order(tmp_path: Path) -> None:
@@ -358,12 +355,12 @@ def test_camvid_table_has_every_row_in_order(tmp_path: Path) -> None:
         "camvid-fcn-sgr-no-token-supervision",
     ]
     assert cells(markdown, "Dil-FCN + SGR") == [
-        "Dil-FCN + SGR", "tiny", "1.25 M", "2",
-        "35.00 ± 1.41", "+2.00 ± 0.00", "36.00 ± 1.41", "+2.00 ± 0.00",
-        "35.00 ± 1.41", "+2.00 ± 0.00", "36.00 ± 1.41", "+2.00 ± 0.00", "0.300", "0.400",
+        "Dil-FCN + SGR", "tiny",
+        "**35.00±1.41** (+2.00±0.00)", "**36.00±1.41** (+2.00±0.00)",
+        "**35.00±1.41** (+2.00±0.00)", "**36.00±1.41** (+2.00±0.00)", "0.300", "0.400",
     ]  # fmt: skip
-    assert cells(markdown, "Dil-FCN")[5] == "—"
-    assert cells(markdown, "Dil-FCN + GloRe")[1:] == ["—"] * 13  # not trained
+    assert cells(markdown, "Dil-FCN")[2:4] == ["33.00±1.41", "34.00±1.41"]
+    assert cells(markdown, "Dil-FCN + GloRe")[2:] == ["—"] * 6  # not trained
     assert not [name for name in lines["camvid-fcn"] if "paper" in name]
     # of SGR's row on val, not of its ablation
     summary = {"camvid": {"gain_ss": 2.0, "gain_ms": 2.0, "S_C": 0.3, "D_C": 0.4}}
@@ -405,7 +402,7 @@ def test_a_new_column_is_one_measure(tmp_path: Path) -> None:
     written_json(tmp_path / "camvid" / "a.json", content)
     built = build(more, tmp_path, {"a": ROWS["camvid-fcn"]})
     assert by_row(built)["a"]["accuracy_ours"] == 93.5
-    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50 †"
+    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50†"
 
 
 def test_parameters_are_read_beside_a_seeds_splits_too(tmp_path: Path) -> None:
@@ -420,7 +417,7 @@ def test_tables_are_the_same_bytes_again(tmp_path: Path) -> None:
     result(tmp_path / "mini", "camvid", "camvid-fcn", {"0": 1 / 3})
     written(tmp_path, "table_camvid")
     paths = sorted((tmp_path / "mini").rglob("table_camvid.*"))
-    assert len(paths) == 3
+    assert len(paths) == 4
     before = [path.read_bytes() for path in paths]
     written(tmp_path, "table_camvid")
     assert [path.read_bytes() for path in paths] == before
@@ -492,8 +489,8 @@ def test_a_part_or_another_schedule_has_no_difference_to_the_paper(tmp_path: Pat
     )
     line = lines["cocostuff10k-fcn-sgr"]
     assert (line["miou_ss_ours"], line["miou_ss_difference"], line["miou_ss_mark"]) == ("0.68", "", "†")
-    shown = cells(markdown, "Dil-FCN + SGR")
-    assert shown[5:8] == ["38.8", "0.68 †", "+1.0"] and "difference |" not in markdown
+    assert cells(markdown, "Dil-FCN + SGR")[2:4] == ["0.68†", "1.68†"] and "[" not in markdown
+    assert "The paper's numbers, of other images or another schedule, stand in the CSV file." in markdown
     assert below(markdown) == [
         "† measured on a part of the dataset: 8 of 1000 images of test; trained on a part of the dataset: 8 of 9000 "
         "images of train; another schedule than the paper's 60000 iterations of 16 crops of 512 × 512 pixels."
@@ -525,8 +522,8 @@ def test_a_row_that_deviates_has_a_dash_beside_one_that_does_not(
     result(tmp_path, "cocostuff10k", "cocostuff10k-fcn", {"0": 37.0}, {"about": real("cocostuff10k")})
     result(tmp_path, "cocostuff10k", "cocostuff10k-fcn-sgr", {"0": 38.0}, {"about": about})
     built = build(table1(), tmp_path, ROWS)
-    assert cells(built.markdown, "Dil-FCN")[5:8] == ["37.8", "37.00", "-0.80"]
-    assert cells(built.markdown, "Dil-FCN + SGR")[5:8] == ["38.8", "38.00 †", "—"]
+    assert cells(built.markdown, "Dil-FCN")[2] == "37.00 [37.8]"
+    assert cells(built.markdown, "Dil-FCN + SGR")[2] == "38.00† (+1.00)"  # not compared, nor the best of both
     (line,) = below(built.markdown)
     assert line.startswith(f"† {words}") and line.endswith(" (Dil-FCN + SGR).") and ";" not in line
 
@@ -554,9 +551,9 @@ def test_nothing_is_gained_by_or_from_a_collapsed_row(tmp_path: Path, collapsed:
     tokens(tmp_path, "camvid", "camvid-fcn-sgr", 0.3, 0.4)
     built = build(TABLES["table_camvid"], tmp_path, ROWS)
     sgr = cells(built.markdown, "Dil-FCN + SGR")
-    own = cells(built.markdown, name)[4]
-    assert own == f"{30 if collapsed == 'camvid-fcn' else 36}.00 ± 0.00 †‡"
-    assert sgr[5] == "—" and sgr[7] == "+6.00 ± 0.00"
+    own = cells(built.markdown, name)[2]
+    assert own == f"{30 if collapsed == 'camvid-fcn' else 36}.00±0.00†‡"
+    assert "(" not in sgr[2] and sgr[3] == "**37.00±0.00**† (+6.00±0.00)"
     expected = {"gain_ms": 6.0, "S_C": 0.3, "D_C": 0.4}
     assert built.summary == {"camvid": expected}
     words = "predicts one class for everything with some seeds"
@@ -570,8 +567,8 @@ def test_a_row_must_beat_the_most_frequent_class(tmp_path: Path) -> None:
     for row, miou in (("camvid-fcn", 0.5), ("camvid-fcn-sgr", 0.51)):
         result(tmp_path, "camvid", row, {"0": miou})
     built = build(TABLES["table_camvid"], tmp_path, ROWS)
-    assert cells(built.markdown, "Dil-FCN")[4:7] == ["0.50 †‡", "—", "1.50 †"]
-    assert cells(built.markdown, "Dil-FCN + SGR")[4:6] == ["0.51 †", "+0.01"]
+    assert cells(built.markdown, "Dil-FCN")[2:4] == ["0.50†‡", "1.50†"]
+    assert cells(built.markdown, "Dil-FCN + SGR")[2] == "0.51† (+0.01)"
     assert below(built.markdown)[1] == "‡ no better than the most frequent class everywhere (Dil-FCN)."
 
 
@@ -593,9 +590,9 @@ def test_a_detector_is_compared_where_its_start_is_too(tmp_path: Path) -> None:
         "The whole of MS-COCO (118287 images of train2017, 5000 images of val2017); shorter sides of 640 to 800 "
         "pixels, ResNet-101, 270000 iterations of 8 images."
     )
-    assert cells(boxes, "Mask R-CNN C4 + SGR")[5:8] == ["41.91", "40.00", "-1.91"]
-    assert cells(boxes, "Mask R-CNN C4 + GloRe")[5:8] == ["38.85", "40.00 †", "—"]
-    assert cells(masks, "Mask R-CNN C4 + GloRe")[6] == "40.00 †‡"
+    assert cells(boxes, "Mask R-CNN C4 + SGR")[2] == "40.00 [41.91]"
+    assert cells(boxes, "Mask R-CNN C4 + GloRe")[2] == "40.00†"
+    assert cells(masks, "Mask R-CNN C4 + GloRe")[2] == "40.00†‡"
     assert below(boxes) == [
         "† from a network trained on a part of its dataset: 8 of 9000 images of train (Mask R-CNN C4 + GloRe); from a "
         "network of another schedule than the paper's 60000 iterations of 16 crops of 512 × 512 pixels "
