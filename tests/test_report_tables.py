@@ -13,13 +13,14 @@ import pytest
 from sgr.errors import UserError
 from sgr.plan.entries import entries
 from sgr.plan.params import load
-from sgr.report import published
+from sgr.report import overhead, published
 from sgr.report.builder import Built, build, compare, gains
 from sgr.report.labels import Network, networks
 from sgr.report.markdown import number
+from sgr.report.marks import named
 from sgr.report.specification import Measure, Table
 from sgr.report.statistics import gain, spread
-from sgr.report.tables import is_ablation, table1, table2, table3, table4, tables, write_table
+from sgr.report.tables import is_ablation, splits_of, table1, table2, table3, table4, tables, write_table
 from tests.made_of import SOUND, SPLITS, real, tiny
 from tests.scratch import checked
 
@@ -599,3 +600,95 @@ def test_a_detector_is_compared_where_its_start_is_too(tmp_path: Path) -> None:
         "(Mask R-CNN C4 + GloRe)."
     ]
     assert below(masks)[1] == "‡ finds nothing (Mask R-CNN C4 + GloRe)."
+
+
+# What people see
+
+
+def shown(built: Built) -> list[list[str]]:
+    """The cells of every line of every grid, headers too, as they are read."""
+    lines = [
+        line for grid in built.grids for line in [[" ".join(column) for column in grid.columns], *grid.rows]
+    ]
+    return [[cell.replace("**", "") for cell in line] for line in lines]
+
+
+@pytest.mark.parametrize("profile", PARAMS.profiles)
+def test_no_table_of_any_profile_has_more_than_8_columns(tmp_path: Path, profile: str) -> None:
+    params = checked(tmp_path, {"profile": profile})
+    specified = tables(splits_of(params))
+    assert specified.keys() == TABLES.keys()
+    for table in specified.values():
+        assert {len(line) for line in shown(build(table(), tmp_path, ROWS))} <= set(range(4, 9))
+    assert 1 + len(params.chosen.sweep.L) <= 8
+    assert len(overhead.columns()) <= 8
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_line_is_as_wide_as_a_page(table: str) -> None:
+    """At most 130 characters, of numbers of one seed; of more, they break between number and gain."""
+    built = build(TABLES[table], ROOT / "results" / "mini", ROWS)
+    for grid in built.grids:
+        rows = [[cell.replace("**", "") for cell in row] for row in grid.rows]
+        assert sum(max(map(len, column)) for column in zip(*rows, strict=True)) <= 130
+    longest = max((word for line in shown(built) for cell in line[2:] for word in cell.split()), key=len)
+    assert len(longest) <= 14, longest
+
+
+def test_the_best_of_a_framework_and_backbone_is_bold(tmp_path: Path) -> None:
+    """Of both where they are shown alike; never of one alone, nor a row that has failed."""
+    for row, miou in (
+        ("ade20k-fcn", 30.0),
+        ("ade20k-fcn-glore", 30.001),
+        ("ade20k-fcn-sgr", 29.0),
+        ("ade20k-upernet", 50.0),
+        ("ade20k-deeplabv3", 20.0),
+    ):
+        result(tmp_path, "ade20k", row, {"0": miou})
+    failed = result(tmp_path, "ade20k", "ade20k-deeplabv3-sgr", {"0": 21.0})
+    failed.write_text(failed.read_text().replace('"collapsed_ss": false', '"collapsed_ss": true'))
+    markdown = build(table1(), tmp_path, ROWS).markdown
+    assert cells(markdown, "Dil-FCN")[4] == "**30.00**†"
+    assert cells(markdown, "Dil-FCN + GloRe")[4] == "**30.00**† (+0.00)"
+    assert cells(markdown, "Dil-FCN + SGR")[4] == "29.00† (-1.00)"
+    assert cells(markdown, "UperNet")[4] == "50.00†"
+    assert cells(markdown, "DeepLabV3")[4:6] == ["20.00†", "21.00†"]
+    assert cells(markdown, "DeepLabV3 + SGR")[4:6] == ["21.00†‡", "**22.00**† (+1.00)"]
+
+
+def test_of_S_the_lowest_of_a_column_is_bold(tmp_path: Path) -> None:
+    for row, S in (("ade20k-fcn-glore", 0.7), ("ade20k-maskformer", 0.3), ("ade20k-fcn-sgr", 0.5)):
+        tokens(tmp_path, "ade20k", row, S, S)
+    markdown = build(table2(), tmp_path, ROWS).markdown
+    assert cells(markdown, "MaskFormer")[4:6] == ["**0.300**†", "0.300†"]
+    assert cells(markdown, "Dil-FCN + GloRe")[4:6] == ["0.700†", "**0.700**†"]
+
+
+def test_n_is_stated_once_with_the_rows_that_have_another(tmp_path: Path) -> None:
+    for row, n in (
+        ("ade20k-fcn", 2),
+        ("ade20k-fcn-sgr", 2),
+        ("cityscapes-fcn", 2),
+        ("cityscapes-fcn-sgr", 1),
+    ):
+        result(tmp_path, row.partition("-")[0], row, {str(seed): 30.0 + seed for seed in range(n)})
+    (told,) = [line for line in build(table1(), tmp_path, ROWS).markdown.splitlines() if "n = " in line]
+    assert told.endswith(
+        "Each number is the mean over n = 2 seeds ± the sample standard deviation; of one seed (n = 1): Cityscapes: "
+        "Dil-FCN + SGR."
+    )
+
+
+def test_lines_are_named_by_dataset_where_there_are_several() -> None:
+    of = [("A", "x"), ("A", "y"), ("A", "z"), ("B", "x"), ("B", "y")]
+    assert named([("A", "x"), ("B", "x"), ("B", "y")], of) == "A: x; B"
+    assert named([("A", "x"), ("A", "y")], of) == "A: all but z"
+    assert named([("A", "x")], of[:3]) == "x" and named([("A", "y"), ("A", "z")], of[:3]) == "all but x"
+
+
+def test_two_rows_of_one_network_have_a_line_each(tmp_path: Path) -> None:
+    twice = {"a": ROWS["camvid-fcn"], "b": ROWS["camvid-fcn"]}
+    for row, miou in (("a", 30.0), ("b", 31.0)):
+        result(tmp_path, "camvid", row, {"0": miou})
+    (grid,) = build(TABLES["table_camvid"], tmp_path, twice).grids
+    assert [row[2] for row in grid.rows] == ["30.00†", "**31.00**†"]

@@ -29,7 +29,7 @@ def of_profile(provenance: Path) -> str:
     devices = sorted({_device(job) for job in jobs})
     torch = sorted({version for job in jobs if (version := job.get("versions", {}).get("torch"))})
     return (
-        f"{len(jobs)} jobs, {work} of work {_span(*times)} on commit{'s' if len(commits) > 1 else ''} "
+        f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}, {work} of work {_span(*times)} on commit{'s' if len(commits) > 1 else ''} "
         f"{', '.join(commits)}; {', '.join(devices)}; torch {', '.join(torch)}."
     )
 
