@@ -88,7 +88,7 @@ def test_verdicts_come_first_then_the_run_the_tables_and_the_figures(results: Pa
         ["claim 1", "5.3", "**not tested**: n = 1"],
     ]
     assert mini[5] == (
-        "3 jobs, 1.5 hours of work on 2026-11-24 19:59 to 20:30 UTC on commits 7b52d7c, 7b52d7c with changes; "
+        "3 jobs, 1.5 hours of work on 2026-11-24 19:59 to 20:30 UTC on 2 commits (7b52d7c, 7b52d7c with changes); "
         "CPU AMD EPYC; torch 2.14.1 ([provenance](provenance/mini))."
     )
     images = "Generated images, not the real dataset: CamVid"
@@ -147,7 +147,7 @@ def test_profiles_of_real_images_come_first() -> None:
         ({"device": "NVIDIA H100 80GB HBM3"}, "; NVIDIA H100 80GB HBM3; "),
         ({"cpu": None}, "; CPU; "),
         ({"device": "CPU, AMD EPYC", "cpu": None}, "; CPU AMD EPYC; "),
-        ({"commit": None}, "on commit unknown; "),
+        ({"commit": None}, "on 1 commit (unknown); "),
         ({"finished": "2026-11-25T01:00:00+00:00"}, "from 2026-11-24 20:00 to 2026-11-25 01:00 UTC"),
         ({"wall_seconds": 90}, "1 job, 2 minutes of work"),
     ],

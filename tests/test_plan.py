@@ -26,7 +26,7 @@ STAGES = ("train", "evaluate", "semantics", "instance_semantics")
 OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 EDIT = "\nEDITED = 1\n"
 # They gather many rows: see the sweep's and the overhead's own tests, and the last ones here for tables and figures.
-GATHERED = ("sweep/", "overhead/", "table/", "figures/")
+GATHERED = ("sweep/", "overhead/", "table/", "entrance/", "figures/")
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from sgr.files import read_json
 
 
 def of_profile(provenance: Path) -> str:
-    """`12 jobs, 3.2 hours of work from 2026-11-22 11:51 to 14:24 UTC on commit 56c8b40; CPU AMD EPYC; torch 2.14.1.`
+    """`12 jobs, 3.2 hours of work on 2026-11-22 11:51 to 14:24 UTC on 1 commit (56c8b40); CPU AMD EPYC; torch 2.14.1.`
 
     Args:
         provenance: results/provenance/<profile>; empty text where it holds no record.
@@ -29,8 +29,8 @@ def of_profile(provenance: Path) -> str:
     devices = sorted({_device(job) for job in jobs})
     torch = sorted({version for job in jobs if (version := job.get("versions", {}).get("torch"))})
     return (
-        f"{len(jobs)} job{'s' if len(jobs) > 1 else ''}, {work} of work {_span(*times)} on commit{'s' if len(commits) > 1 else ''} "
-        f"{', '.join(commits)}; {', '.join(devices)}; torch {', '.join(torch)}."
+        f"{_count(len(jobs), 'job')}, {work} of work {_span(*times)} on {_count(len(commits), 'commit')} "
+        f"({', '.join(commits)}); {', '.join(devices)}; torch {', '.join(torch)}."
     )
 
 
@@ -50,6 +50,10 @@ def _span(start: str, end: str) -> str:
     if first.date() == last.date():
         return f"on {first:%Y-%m-%d %H:%M} to {last:%H:%M} UTC"
     return f"from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number > 1 else ''}"
 
 
 def _commit(job: Mapping[str, Any]) -> str:
