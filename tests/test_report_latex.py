@@ -9,9 +9,9 @@ import pytest
 
 from sgr.plan.params import load
 from sgr.report.builder import Built, build
-from sgr.report.grid import Grid
 from sgr.report.labels import networks
 from sgr.report.latex import escape, float_of, tabular
+from sgr.report.layout import Grid
 from sgr.report.tables import splits_of, tables
 
 ROOT = Path(__file__).parents[1]

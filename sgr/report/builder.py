@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sgr.errors import UserError
 
 from . import marks
-from .grid import OURS, Cells, Grid, Part, grids, seeds
+from .layout import OURS, Cells, Grid, Part, grids, seeds
 from .lines import Line, Rows, lines_of
 from .markdown import parts_of
 from .notice import notice

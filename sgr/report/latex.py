@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .grid import Grid
+    from .layout import Grid
 
 # What LaTeX reads as a command, then what a font may lack.
 CHARACTERS = {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .grid import Grid
+    from .layout import Grid
 
 DASH = "—"
 

@@ -50,13 +50,12 @@ class Measure:
 
 @dataclass(frozen=True)
 class Section:
-    """Lines of a table; sections with the same heading share them, each with columns of its own.
+    """Lines of a table under one heading; where they are of several datasets, each has columns of its own.
 
     Attributes:
         stands: which networks, of the paper's lines and of the rows of params/rows.yaml, stand here.
         measures: of each line; a row counts as trained when the first one's result file is there.
         heading, text: above the lines, for people; both may be empty.
-        title: above the columns of its measures; empty where it needs none.
         columns: first cells of its lines in the CSV file; they choose the lines of the paper's CSV file too.
         dataset, split: where it is measured; empty for the dataset of the row, and for the paper's split of it.
         trained_only: whether a row that the paper does not have stands here only once it has a result.
@@ -66,7 +65,6 @@ class Section:
     measures: tuple[Measure, ...]
     heading: str = ""
     text: str = ""
-    title: str = ""
     columns: Mapping[str, str] = field(default_factory=dict)
     dataset: str = ""
     split: str = ""

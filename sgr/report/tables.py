@@ -68,20 +68,17 @@ def table1() -> Table:
         for scale in ("ss", "ms")
     )
 
-    def section(dataset: str) -> Section:
-        return Section(
-            lambda network: network.dataset == dataset and not is_ablation(network),
-            measures,
-            title=describe(dataset).title,
-        )
-
     where = ", ".join(f"{describe(dataset).title} {split}" for dataset, split in published.splits().items())
     return Table(
         "Table 1. Semantic segmentation",
         f"mIoU in percent on {where}, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with "
         "horizontal flip. In parentheses the gain over the row that the unit or the prototypes are added to, paired by "
         "seed. Bold: the best of a framework and backbone.",
-        tuple(section(dataset) for dataset in published.splits()),
+        (
+            Section(
+                lambda network: network.dataset in published.splits() and not is_ablation(network), measures
+            ),
+        ),
         paper="table1",
         group=_framework,
     )
@@ -119,21 +116,19 @@ def table2() -> Table:
             ),
         )
 
-    def of_classes(dataset: str) -> Section:
-        return Section(
-            lambda network: network.dataset == dataset and network.has_regions and not is_ablation(network),
-            measures("class", "C", SEMANTICS, ("S_C", "D_C")),
-            heading="Class level",
-            title=describe(dataset).title,
-            columns={"level": "class"},
-        )
-
     return Table(
         "Table 2. Semantics and diversity of the tokens",
         "S: entropy of a token's votes, base 10, ↓ lower is better. D: variance between the tokens' votes, ↑ higher is "
         "better. Bold: the best of a column.",
         (
-            *(of_classes(dataset) for dataset in published.splits()),
+            Section(
+                lambda network: (
+                    network.dataset in published.splits() and network.has_regions and not is_ablation(network)
+                ),
+                measures("class", "C", SEMANTICS, ("S_C", "D_C")),
+                heading="Class level",
+                columns={"level": "class"},
+            ),
             Section(
                 lambda network: (
                     network.dataset == ABLATED and network.has_regions and not is_ablation(network)

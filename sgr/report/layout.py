@@ -1,4 +1,4 @@
-"""What people see of a table: its cells in a few wide columns, from the lines of its sections.
+"""What people see of a table: a line a network, in a few wide columns a dataset.
 
 A cell is text with the marks of Markdown that `latex` knows too: `**44.70±0.01**† (+0.41±0.28) [44.1]` is our number,
 the best of its group, its gain, and the paper's number.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 from typing import Any, NamedTuple
 
 from sgr.datasets import describe
@@ -22,6 +21,7 @@ from .statistics import over_seeds
 
 Cells = dict[str, Any]
 Key = tuple[Network, int]
+Merged = dict[Key, dict[str, tuple[Line, Cells]]]
 OURS = "not in the paper's table"
 
 
@@ -54,14 +54,8 @@ class Grid:
 
 
 def grids(table: Table, parts: Sequence[Part]) -> list[Grid]:
-    """A grid for each run of sections with the same heading, which share its lines: a network has one.
-
-    What stands below several in a row stands below the last of them.
-    """
-    found = [
-        _grid(table, heading, list(of_heading))
-        for heading, of_heading in groupby(parts, lambda part: part.section.heading)
-    ]
+    """A grid a section; what stands below several in a row stands below the last of them."""
+    found = [_grid(table, part) for part in parts]
     after = [grid.below for grid in found[1:]] + [()]
     return [
         replace(grid, below=() if grid.below == below else grid.below)
@@ -84,43 +78,54 @@ def seeds(parts: Sequence[Part]) -> str:
     return f"Each number is {over_seeds(usual)}{told}."
 
 
-def _grid(table: Table, heading: str, parts: Sequence[Part]) -> Grid:
-    lines = _merged(parts)
-    numbers = [(n, measure) for n, part in enumerate(parts) for measure in part.section.measures]
-    best = {(key, n, measure.key) for n, measure in numbers for key in _best(table, lines, n, measure)}
+def _grid(table: Table, part: Part) -> Grid:
+    section, lines = part.section, _merged(part)
+    datasets = list(dict.fromkeys(line.network.dataset for line in part.lines))
+    numbers = [(dataset, measure) for dataset in datasets for measure in section.measures]
+    best = {
+        (key, dataset, measure.key)
+        for dataset, measure in numbers
+        for key in _best(table, lines, dataset, measure)
+    }
     rows = []
     for key, found in lines.items():
         backbones = dict.fromkeys(line.backbone for line, _ in found.values() if line.backbone)
         first = next(iter(found.values()))[0]
         shown = ", ".join(map(backbone_title, backbones or [key[0].backbone]))
         cells = [
-            cell(found[n][1], measure, (key, n, measure.key) in best) if n in found else ""
-            for n, measure in numbers
+            cell(found[dataset][1], measure, (key, dataset, measure.key) in best) if dataset in found else ""
+            for dataset, measure in numbers
         ]
         rows.append((first.network.method, shown, *cells))
     families = [(key[0].framework, key[0].backbone) for key in lines]
     return Grid(
-        heading,
-        parts[0].section.text,
-        (("", "method"), ("", "backbone"), *((parts[n].section.title, m.title) for n, m in numbers)),
+        section.heading,
+        section.text,
+        (
+            ("", "method"),
+            ("", "backbone"),
+            *(
+                (describe(dataset).title if len(datasets) > 1 else "", measure.title)
+                for dataset, measure in numbers
+            ),
+        ),
         tuple(rows),
         frozenset(n for n in range(1, len(rows)) if families[n] != families[n - 1]),
-        tuple(_below(table, parts, rows)),
+        tuple(_below(table, part, rows)),
     )
 
 
-def _merged(parts: Sequence[Part]) -> dict[Key, dict[int, tuple[Line, Cells]]]:
-    """The lines of the sections by network without its dataset, and there by section, in the order of tables.
+def _merged(part: Part) -> Merged:
+    """The lines of a section by network without its dataset, and there by dataset, in the order of tables.
 
-    A second row of the same network in a section has a line of its own.
+    A second row of the same network on a dataset has a line of its own.
     """
-    found: dict[Key, dict[int, tuple[Line, Cells]]] = {}
-    for n, part in enumerate(parts):
-        for line, cells in zip(part.lines, part.cells, strict=True):
-            key = replace(line.network, dataset=""), 0
-            while n in found.get(key, {}):
-                key = key[0], key[1] + 1
-            found.setdefault(key, {})[n] = line, cells
+    found: Merged = {}
+    for line, cells in zip(part.lines, part.cells, strict=True):
+        key = replace(line.network, dataset=""), 0
+        while line.network.dataset in found.get(key, {}):
+            key = key[0], key[1] + 1
+        found.setdefault(key, {})[line.network.dataset] = line, cells
     return dict(sorted(found.items(), key=lambda item: (item[0][0].order, item[0][1])))
 
 
@@ -146,16 +151,14 @@ def _number(value: float, std: float | None, decimals: int, sign: str = "") -> s
     return shown if std is None else f"{shown}±{std:.{decimals}f}"
 
 
-def _best(
-    table: Table, lines: dict[Key, dict[int, tuple[Line, Cells]]], n: int, measure: Measure
-) -> Iterator[Key]:
+def _best(table: Table, lines: Merged, dataset: str, measure: Measure) -> Iterator[Key]:
     """Whose number is the best of its group as it is shown, where two or more can be compared.
 
     A row that has failed is none of them, and numbers of which some deviate, and others do not, are not compared.
     """
     groups: dict[Any, dict[Key, Cells]] = {}
     for key, found in lines.items():
-        cells = found[n][1] if n in found else None
+        cells = found[dataset][1] if dataset in found else None
         if cells and cells[f"{measure.key}_ours"] is not None and FAILS not in cells[f"{measure.key}_mark"]:
             groups.setdefault(table.group(key[0]), {})[key] = cells
     for group in groups.values():
@@ -165,21 +168,19 @@ def _best(
             yield from (key for key, value in shown.items() if value == top)
 
 
-def _below(table: Table, parts: Sequence[Part], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def _below(table: Table, part: Part, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
     """What the marks, dashes and empty cells of a grid mean."""
-    lines = [(part.section, line) for part in parts for line in part.lines]
+    names = [_named(part.section, line) for line in part.lines]
+    found = [
+        [why for measure in part.section.measures for why in reasons(line, measure, bool(table.paper))]
+        for line in part.lines
+    ]
     yield from below(
-        [
-            (
-                _named(section, line),
-                [why for measure in section.measures for why in reasons(line, measure, bool(table.paper))],
-            )
-            for section, line in lines
-            if line.about
-        ]
+        [(name, why) for name, why, line in zip(names, found, part.lines, strict=True) if line.about]
     )
-    if table.paper and (ours := [_named(section, line) for section, line in lines if not line.published]):
-        yield f"{OURS[0].upper()}{OURS[1:]}: {named(ours, [_named(*line) for line in lines])}."
+    ours = [name for name, line in zip(names, part.lines, strict=True) if not line.published]
+    if table.paper and ours:
+        yield f"{OURS[0].upper()}{OURS[1:]}: {named(ours, names)}."
     if any(DASH in row for row in rows):
         yield f"{DASH} nothing to measure, or not trained yet."
     if any("" in row for row in rows):
