@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
+from sgr.cli import graph
 from sgr.plan.entries import entries
 from sgr.plan.params import load
 from sgr.report import runs
 from sgr.report.entrance import write_entrance
+from tests.scratch import copy_checkout
 
 ROOT = Path(__file__).parents[1]
 NOTICE = (
@@ -134,6 +136,13 @@ def test_the_entrance_of_the_repository_has_links_that_exist(tmp_path: Path) -> 
     write_entrance(tuple(load(ROOT / "params.yaml").profiles), tmp_path)
     links = re.findall(r"\]\(([^)]+)\)", (tmp_path / "README.md").read_text())
     assert len(links) > 10 and [link for link in links if not (tmp_path / link).exists()] == []
+
+
+def test_it_is_made_after_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copy_checkout(tmp_path / "copy"))
+    everything = graph.asked([])
+    assert graph.asked(["entrance"]).needed == everything.needed > 100
+    assert "entrance@mini" in everything.addresses
 
 
 def test_profiles_of_real_images_come_first() -> None:
