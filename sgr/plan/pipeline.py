@@ -104,6 +104,7 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     of_sweep = {"dataset": sweep.dataset, "backbone": sweep.backbone}
     yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)
     yield Part(top, "the claims", ("claims",), {"evidence": "\n      - ".join(_evidence(params))})
+    yield Part(top, "the results", ("entrance",), {})
 
     for name in params.datasets:
         yield Part(STAGES / name, f"dataset {name}", ("download", "components"), {"dataset": name})
