@@ -24,6 +24,16 @@ TEMPLATE = STAGES / "template.yaml"
 HEADER = f"# Written by `{COMMAND}` from params/rows.yaml and {TEMPLATE}: do not edit.\n"
 BY_PROFILE = '    matrix: { profile: ["${profile}"] }\n'
 
+# What `dvc exp show`, `dvc plots` and editors show beside stages' metrics: what trains now, as `sgr.watch` writes it.
+# The folder is there in every checkout, since DVC complains of a plot that is not.
+LIVE = """metrics:
+  - dvclive/metrics.json
+plots:
+  - dvclive/plots/metrics:
+      template: rows
+      x: step
+"""
+
 
 class Part(NamedTuple):
     """Stages of the template with the values of their variables, and the folder whose dvc.yaml holds them.
@@ -52,6 +62,7 @@ def expected(params: Params, root: Path) -> dict[Path, str]:
             for variable, value in part.values.items():
                 text = text.replace(f"${{{variable}}}", value)
             found[path] += text
+    found[Path("dvc.yaml")] += LIVE + "".join(_charts(params))
     return found
 
 
@@ -120,6 +131,18 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     for name, transfer in params.transfer.items():
         values = {"row": name, "dataset": detection, "start": transfer.start}
         yield Part(STAGES / detection / name, f"row {name}", ("transfer", "detect"), values)
+
+
+def _charts(params: Params) -> Iterator[str]:
+    """For each dataset a chart of the losses of its rows; .dvc/plots/rows.json draws it."""
+    rows = [(row.dataset, name) for name, row in params.rows.items()]
+    rows += [(params.detection.dataset, name) for name in params.transfer]
+    for dataset in dict.fromkeys(dataset for dataset, _ in rows):
+        yield f"  - loss_{dataset}:\n"
+        yield f"      title: Training on {describe(dataset).title}\n"
+        yield "      template: rows\n      x: iteration\n      y_label: loss, relative to its first value\n      y:\n"
+        for name in (name for of, name in rows if of == dataset):
+            yield f"        results/${{profile}}/curves/{dataset}/{name}.csv: loss\n"
 
 
 def _template(root: Path) -> dict[str, str]:
