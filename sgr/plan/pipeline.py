@@ -25,13 +25,18 @@ HEADER = f"# Written by `{COMMAND}` from params/rows.yaml and {TEMPLATE}: do not
 BY_PROFILE = '    matrix: { profile: ["${profile}"] }\n'
 
 # What `dvc exp show`, `dvc plots` and editors show beside stages' metrics: what trains now, as `sgr.watch` writes it.
-# The folder is there in every checkout, since DVC complains of a plot that is not.
+# The folders are there in every checkout, since DVC complains of a plot that is not.
 LIVE = """metrics:
   - dvclive/metrics.json
 plots:
-  - dvclive/plots/metrics:
+  - dvclive/plots/metrics/loss:
       template: rows
       x: step
+      y_label: loss, relative to its first value
+  - dvclive/plots/metrics/miou:
+      template: rows
+      x: step
+      y_label: mIoU on a part of the images
 """
 
 
