@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,5 +31,4 @@ def main(rows: Sequence[str], images: int | None = None, device: str = "cpu") ->
     if device not in ("cpu", "cuda"):
         raise UserError(f"--device {device}: must be cpu or cuda")
     chosen = (machine.watch_images or 0) if images is None else images
-    os.nice(19)  # it shall take no time from a training
     watch(machine.store, rows, params.profile, chosen, device, machine.tensorboard)

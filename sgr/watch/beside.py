@@ -20,7 +20,6 @@ def watched(jobs: Sequence[Job], machine: Machine) -> Iterator[None]:
     if machine.watch_images is None or all(map(machine.store.finished, trainings)):
         yield
         return
-    # one thread: the cores are the trainings'
     watcher = subprocess.Popen(
         [sys.executable, "-m", "sgr", "watch"],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

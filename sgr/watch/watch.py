@@ -59,6 +59,7 @@ def watch(
             from sgr.watch.checkpoints import Measure
 
             measure = Measure(profile, images, device, show)
+            os.nice(10)  # the cores are the trainings'
         while os.getppid() == parent:
             show()
             for run in show.runs if images else ():
