@@ -93,13 +93,14 @@ def write(params: Params, root: Path) -> list[Path]:
 def check(params: Params, root: Path) -> None:
     """Raises UserError if the files are not those of the parameters: names the row, and the command that mends it."""
     wanted, there = expected(params, root), _on_disk(root)
-    for part in _parts(params, root):
+    # the top last: the charts there name every row, so that it differs where a row's own file does
+    for part in sorted(_parts(params, root), key=lambda part: part.folder == Path()):
         path = part.folder / "dvc.yaml"
+        if path == Path("dvc.yaml") and (gone := sorted(there.keys() - wanted.keys())):
+            raise UserError(f"{gone[0]} holds stages of nothing in params/rows.yaml: run `{COMMAND}`")
         if there.get(path) != wanted[path]:
             how = "differs from" if path in there else "is missing:"
             raise UserError(f"{path} {how} the stages of {part.of}: run `{COMMAND}`")
-    for path in there.keys() - wanted.keys():
-        raise UserError(f"{path} holds stages of nothing in params/rows.yaml: run `{COMMAND}`")
 
 
 def _parts(params: Params, root: Path) -> Iterator[Part]:
