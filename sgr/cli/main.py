@@ -86,9 +86,10 @@ def watch(
     ] = None,
     device: Annotated[str, typer.Option(help="Where to measure: cpu, or cuda if one is free.")] = "cpu",
 ) -> None:
-    """Show what trains, until Ctrl-C: its curves, and its mIoU on a part of the images at each checkpoint.
+    """Show what trains, until Ctrl-C.
 
-    They go to dvclive/, where `dvc plots show`, `dvc exp show` and editors look. No training notices.
+    That is its losses, and its mIoU on a part of the images at each checkpoint. They go to dvclive/, where
+    `dvc plots show`, `dvc exp show` and editors look; no training notices.
     """
     from sgr.cli.watch import main
 
