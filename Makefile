@@ -31,6 +31,9 @@ lint: $(STAMP) ## ruff (lint and format) and mypy
 bench: $(STAMP) ## speed and memory of the unit, its loss, extraction, training and start-up, side by side
 	@python -m bench.speed
 
+exp: $(STAMP) ## experiments side by side: parameters and results, without the columns of dependencies
+	@dvc exp show --drop '.*/|.*\.(py|txt|yaml)$$|(params|sgr)$$'
+
 jobs: $(STAMP) ## the jobs of this repository and how they stand; ALL=1 lists the finished ones too
 	@python -m sgr jobs $(if $(ALL),--all)
 
@@ -66,5 +69,5 @@ $(STAMP):
 clean: ## remove the virtual environment, the site, generated data and what stages made; results, downloads and jobs stay
 	rm -rf .venv work data/generated site
 
-.PHONY: help repro cluster test lint bench jobs cancel clean-jobs dry-run adopt data-check docs install clean
+.PHONY: help repro cluster test lint bench exp jobs cancel clean-jobs dry-run adopt data-check docs install clean
 .DEFAULT_GOAL := help

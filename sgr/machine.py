@@ -35,6 +35,9 @@ class Machine(Cluster):
         weights: folder of ImageNet weights that are there already.
         loader_workers: processes that load a job's data.
         checkpoint_seconds: time between two checkpoints.
+        watch_images: on which mIoU is measured at each checkpoint while stages wait for trainings; 0 for the curves of
+            losses alone, None for neither.
+        tensorboard: whether what is watched goes to TensorBoard too.
     """
 
     project: ClassVar[Project] = PROJECT
@@ -44,6 +47,8 @@ class Machine(Cluster):
     weights: Folder | None = None
     loader_workers: int | None = Field(default=None, ge=0, le=256)
     checkpoint_seconds: float = Field(default=120, ge=0)
+    watch_images: int | None = Field(default=None, ge=0)
+    tensorboard: bool = False
 
     def data_folder(self, dataset: str) -> Path | None:
         """The user's own folder of a dataset, or None when no setting names one."""

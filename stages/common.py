@@ -37,8 +37,11 @@ def finish(jobs: Iterable[Job]) -> None:
     """Run jobs to their end on this machine's executor."""
     from sgr.jobs.run.executors import run as run_jobs
     from sgr.machine import settings
+    from sgr.watch.beside import watched
 
-    run_jobs(list(jobs), settings())
+    machine, jobs = settings(), list(jobs)
+    with watched(jobs, machine):
+        run_jobs(jobs, machine)
 
 
 def take(

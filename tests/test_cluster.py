@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -209,7 +210,7 @@ def test_example_documents_every_setting_and_its_default() -> None:
         told = re.search(r"\(default:? ([^)]*)\)", comments[name])
         assert told, f"{name}: no default is told"
         if isinstance(field.default, int | float):
-            told_value = minutes(told[1]) if name == "time" else float(told[1])
+            told_value = minutes(told[1]) if name == "time" else json.loads(told[1])
             assert told_value == field.default, name
         variable = re.search(r"\[(SGR_\w+)\]", comments[name])
         of_its_own = name in Machine.model_fields

@@ -235,6 +235,7 @@ def test_again_does_nothing(whole: Path, say: Say) -> None:
 PLUMBING = (
     # where and when a job runs, not what it computes: it may change without making a result stale
     "sgr/jobs/*",
+    "sgr/watch/beside.py",
     "sgr/machine.py",
     "sgr/yaml_files.py",
     "sgr/project.py",

@@ -37,6 +37,7 @@ from tests.scratch import (
 )
 
 NEW = {"dataset": "camvid", "family": "fcn", "backbone": "resnet101", "unit": "sgr"}
+TOP = Path("dvc.yaml")
 OF_NEW = Path("stages/camvid/camvid-new/dvc.yaml")
 CAMVID = ("camvid-fcn", "camvid-fcn-sgr")
 FILES = ("params.yaml", ROWS, *(f"{PROFILES}/{name}.yaml" for name in ("mini", "small", "paper")))
@@ -68,8 +69,11 @@ def test_nothing_to_write_writes_nothing(project: Path) -> None:
     assert write(checked(project), project) == []
 
 
-def test_a_new_row_is_one_file(project: Path) -> None:
-    assert write(checked(project, {"rows.camvid-new": NEW}), project) == [OF_NEW]
+def test_a_new_row_is_one_file_and_a_line_in_the_chart_of_its_dataset(project: Path) -> None:
+    before = (project / TOP).read_text().splitlines()
+    assert write(checked(project, {"rows.camvid-new": NEW}), project) == [TOP, OF_NEW]
+    new = [line for line in (project / TOP).read_text().splitlines() if line not in before]
+    assert new == ["        results/${profile}/curves/camvid/camvid-new.csv: loss"]
     stages = yaml.safe_load((project / OF_NEW).read_text())["stages"]
     assert list(stages) == ["train", "evaluate", "semantics"]
     assert stages["train"]["cmd"] == "python -m stages.train ${profile} camvid-new"
@@ -80,7 +84,7 @@ def test_a_renamed_row_leaves_nothing_behind(project: Path) -> None:
     write(checked(project, {"rows.camvid-new": NEW}), project)
     (project / OF_NEW).with_suffix(".lock").write_text("schema: '2.0'\n")
     renamed = Path("stages/camvid/camvid-newer/dvc.yaml")
-    assert write(checked(project, {"rows.camvid-newer": NEW}), project) == [renamed, OF_NEW]
+    assert write(checked(project, {"rows.camvid-newer": NEW}), project) == [TOP, renamed, OF_NEW]
     assert not (project / OF_NEW).parent.exists()
 
 

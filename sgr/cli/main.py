@@ -73,6 +73,30 @@ def jobs(
 
 
 @app.command()
+def watch(
+    rows: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ROW", show_default=False, help="As in params/rows.yaml; none means all."),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            show_default=False, help="To measure on, instead of `watch_images` of cluster.yaml; 0 for none."
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="Where to measure: cpu, or cuda if one is free.")] = "cpu",
+) -> None:
+    """Show what trains, until Ctrl-C.
+
+    That is its losses, and its mIoU on a part of the images at each checkpoint. They go to dvclive/, where
+    `dvc plots show`, `dvc exp show` and editors look; no training notices.
+    """
+    from sgr.cli.watch import main
+
+    main(rows or [], images, device)
+
+
+@app.command()
 def cancel(
     row: Annotated[str, typer.Argument(metavar="ROW", help="As in params/rows.yaml: camvid-fcn.")],
 ) -> None:

@@ -85,11 +85,13 @@ def shortened(ids: Sequence[str]) -> list[str]:
 def run_here(jobs: Sequence[Job], machine: Machine) -> None:
     """Run the jobs on this machine, but for what measures time; exit with status 1 if any failed."""
     from sgr.jobs.run.executors import here
+    from sgr.watch.beside import watched
 
     if machine.executor == "slurm":
         print("the executor is slurm, so nothing runs here: `make cluster` submits every stale job at once")
         return
-    failed = here([job for job in jobs if not job.kind.measures_time], machine)
+    with watched(jobs, machine):
+        failed = here([job for job in jobs if not job.kind.measures_time], machine)
     if failed:
         print(f"{len(failed)} jobs failed: dvc repro runs them again")
         raise SystemExit(1)

@@ -24,6 +24,21 @@ TEMPLATE = STAGES / "template.yaml"
 HEADER = f"# Written by `{COMMAND}` from params/rows.yaml and {TEMPLATE}: do not edit.\n"
 BY_PROFILE = '    matrix: { profile: ["${profile}"] }\n'
 
+# What `dvc exp show`, `dvc plots` and editors show beside stages' metrics: what trains now, as `sgr.watch` writes it.
+# The folders are there in every checkout, since DVC complains of a plot that is not.
+LIVE = """metrics:
+  - dvclive/metrics.json
+plots:
+  - dvclive/plots/metrics/loss:
+      template: rows
+      x: step
+      y_label: loss, relative to its first value
+  - dvclive/plots/metrics/miou:
+      template: rows
+      x: step
+      y_label: mIoU on a part of the images
+"""
+
 
 class Part(NamedTuple):
     """Stages of the template with the values of their variables, and the folder whose dvc.yaml holds them.
@@ -52,6 +67,7 @@ def expected(params: Params, root: Path) -> dict[Path, str]:
             for variable, value in part.values.items():
                 text = text.replace(f"${{{variable}}}", value)
             found[path] += text
+    found[Path("dvc.yaml")] += LIVE + "".join(_charts(params))
     return found
 
 
@@ -77,13 +93,14 @@ def write(params: Params, root: Path) -> list[Path]:
 def check(params: Params, root: Path) -> None:
     """Raises UserError if the files are not those of the parameters: names the row, and the command that mends it."""
     wanted, there = expected(params, root), _on_disk(root)
-    for part in _parts(params, root):
+    # the top last: the charts there name every row, so that it differs where a row's own file does
+    for part in sorted(_parts(params, root), key=lambda part: part.folder == Path()):
         path = part.folder / "dvc.yaml"
+        if path == Path("dvc.yaml") and (gone := sorted(there.keys() - wanted.keys())):
+            raise UserError(f"{gone[0]} holds stages of nothing in params/rows.yaml: run `{COMMAND}`")
         if there.get(path) != wanted[path]:
             how = "differs from" if path in there else "is missing:"
             raise UserError(f"{path} {how} the stages of {part.of}: run `{COMMAND}`")
-    for path in there.keys() - wanted.keys():
-        raise UserError(f"{path} holds stages of nothing in params/rows.yaml: run `{COMMAND}`")
 
 
 def _parts(params: Params, root: Path) -> Iterator[Part]:
@@ -131,6 +148,18 @@ def _evidence(params: Params) -> list[str]:
     results += [params.detection.dataset] if params.transfer else []
     results += [f"component_statistics_{name}.csv" for name in params.datasets if describe(name).things]
     return [*(f"results/${{profile}}/{name}" for name in results), "results/overhead/${profile}.csv"]
+
+
+def _charts(params: Params) -> Iterator[str]:
+    """For each dataset a chart of the losses of its rows; .dvc/plots/rows.json draws it."""
+    rows = [(row.dataset, name) for name, row in params.rows.items()]
+    rows += [(params.detection.dataset, name) for name in params.transfer]
+    for dataset in dict.fromkeys(dataset for dataset, _ in rows):
+        yield f"  - loss_{dataset}:\n"
+        yield f"      title: Training on {describe(dataset).title}\n"
+        yield "      template: rows\n      x: iteration\n      y_label: loss, relative to its first value\n      y:\n"
+        for name in (name for of, name in rows if of == dataset):
+            yield f"        results/${{profile}}/curves/{dataset}/{name}.csv: loss\n"
 
 
 def _template(root: Path) -> dict[str, str]:
