@@ -31,12 +31,13 @@ from sgr.plan.sources import Sources
 from sgr.plan.stage_settings import (
     ComponentSettings,
     DownloadSettings,
+    ExplainSettings,
     GeneratedImages,
     StatisticsSettings,
     WeightsSettings,
 )
 from sgr.report import labels
-from sgr.report.settings import FiguresSettings, Pair, SweepSettings, TableSettings
+from sgr.report.settings import FiguresSettings, Pair, ReportSettings, SweepSettings, TableSettings
 from sgr.report.tables import splits_of, tables
 from sgr.training.settings import TrainSettings
 
@@ -53,6 +54,8 @@ ROOTS = {
     "component_statistics": ("sgr.evaluation.component_statistics", "sgr.report.component_statistics"),
     "table": ("sgr.report.tables",),
     "figures": ("sgr.report.tokens", "sgr.report.curves"),
+    "explain": ("sgr.evaluation.explain",),
+    "report": ("sgr.report.html",),
 }
 
 
@@ -81,6 +84,7 @@ class _Planner:
         for name in params.datasets:
             yield f"components/{name}", self.components(name)
             yield f"figures/{name}", self.figures(name)
+            yield f"explain/{name}", self.explain(name)
             if describe(name).things:
                 yield f"component_statistics/{name}", self.component_statistics(name)
         for name in sorted({row.backbone for row in params.rows.values()}):
@@ -95,6 +99,7 @@ class _Planner:
         yield "overhead/all", self.overhead()
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
+        yield "report/all", self.report()
 
     def row(self, name: str) -> Entries:
         """The entries of a row by stage."""
@@ -366,6 +371,19 @@ class _Planner:
     def figures(self, name: str) -> Entry[FiguresSettings]:
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
         return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
+
+    def explain(self, name: str) -> Entry[ExplainSettings]:
+        rows = {}
+        for row, of in self.params.rows.items():
+            if of.dataset == name and of.has_regions:
+                entry = self.row(row)["semantics"]
+                rows[row] = entry.settings.seen, entry.seeds[0]
+        return self.entry("explain", ExplainSettings(rows))
+
+    def report(self) -> Entry[ReportSettings]:
+        rows, datasets = dict(labels.networks(self.params)), splits_of(self.params)
+        roots = [f"sgr.datasets.{name}" for name in (*datasets, self.params.detection.dataset)]
+        return self.entry("report", ReportSettings(rows, datasets), roots=roots)
 
     def entry(
         self, stage: str, settings: Any, dataset: str = "", roots: Any = (), drawing: Any = (), **about: Any

@@ -8,7 +8,7 @@ rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ COMMAND = "python -m sgr pipeline"
 STAGES = Path("stages")
 TEMPLATE = STAGES / "template.yaml"
 HEADER = f"# Written by `{COMMAND}` from params/rows.yaml and {TEMPLATE}: do not edit.\n"
+TABLES = ("table1", "table2", "table3", "table4")  # the paper's
 BY_PROFILE = '    matrix: { profile: ["${profile}"] }\n'
 
 
@@ -89,20 +90,23 @@ def check(params: Params, root: Path) -> None:
 def _parts(params: Params, root: Path) -> Iterator[Part]:
     top, detection = Path(), params.detection.dataset
     scripts = sorted(path.relative_to(root).as_posix() for path in (root / STAGES).glob("*.py"))
-    plan = {"scripts": "\n      - ".join(scripts), "template": TEMPLATE.as_posix()}
-    yield Part(top, "the plan and the tables", ("plan", "table1", "table2", "table3", "table4"), plan)
+    plan = {"scripts": _lines(scripts), "template": TEMPLATE.as_posix()}
+    yield Part(top, "the plan and the tables", ("plan", *TABLES), plan)
     own_tables = tables(splits_of(params))
     for name in params.datasets:
         rows = [row for row in params.rows.values() if row.dataset == name]
+        regions = [key for key, row in params.rows.items() if row.dataset == name and row.has_regions]
         stages = [
             *(["table_${dataset}"] if rows and f"table_{name}" in own_tables else []),
-            *(["figures_${dataset}"] if any(row.has_regions for row in rows) else []),
+            *(["figures_${dataset}", "explain_${dataset}"] if regions else []),
             *(["component_statistics_${dataset}"] if describe(name).things else []),
         ]
-        yield Part(top, f"dataset {name}", tuple(stages), {"dataset": name})
+        trained = _lines(f"work/${{profile}}/train/{row}" for row in regions)
+        yield Part(top, f"dataset {name}", tuple(stages), {"dataset": name, "trained": trained})
     sweep = params.rows[params.sweep.row]
     of_sweep = {"dataset": sweep.dataset, "backbone": sweep.backbone}
     yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)
+    yield Part(top, "the page", ("report",), {"results": _lines(_shown(params))})
 
     for name in params.datasets:
         yield Part(STAGES / name, f"dataset {name}", ("download", "components"), {"dataset": name})
@@ -120,6 +124,28 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     for name, transfer in params.transfer.items():
         values = {"row": name, "dataset": detection, "start": transfer.start}
         yield Part(STAGES / detection / name, f"row {name}", ("transfer", "detect"), values)
+
+
+def _shown(params: Params) -> Iterator[str]:
+    """What the page shows: metrics, curves, and the tokens of the datasets that have any; tables."""
+    of = {name: [row for row in params.rows.values() if row.dataset == name] for name in params.datasets}
+    trained = [name for name, rows in of.items() if rows]
+    for name in (*trained, params.detection.dataset):
+        yield f"results/${{profile}}/{name}"
+        yield f"results/${{profile}}/curves/{name}"
+    for name in trained:
+        if any(row.has_regions for row in of[name]):
+            yield f"work/${{profile}}/tokens/{name}"
+            yield f"work/${{profile}}/explain/{name}"
+    own = [f"table_{name}" for name in trained]
+    yield from (
+        f"results/${{profile}}/{name}.csv" for name in tables(splits_of(params)) if name in (*TABLES, *own)
+    )
+
+
+def _lines(paths: Iterable[str]) -> str:
+    """Paths as the lines of a list in the template."""
+    return "\n      - ".join(paths)
 
 
 def _template(root: Path) -> dict[str, str]:

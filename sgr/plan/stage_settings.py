@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sgr.evaluation.settings import Seen
 from sgr.models.settings import BackboneSettings, Published
 
 
@@ -55,3 +56,10 @@ class WeightsSettings:
     backbone: BackboneSettings
     pretrained: bool
     weights: Published | None
+
+
+@dataclass(frozen=True)
+class ExplainSettings:
+    """The rows of a dataset whose networks have regions: how each sees its images, and the seed that is looked at."""
+
+    rows: Mapping[str, tuple[Seen, int]]
