@@ -93,6 +93,7 @@ KINDS = {
     "ours": Column("", "ours"),
     "gain_ours": Column(" gain", "gain"),
     "paper": Column(" paper", "paper"),
+    "difference": Column(" minus paper", "paper"),
     "gain_paper": Column(" gain paper", "paper"),
 }
 
@@ -111,8 +112,8 @@ def _number(line: dict[Any, Any], measure: Measure, kind: str) -> Cell:
     value, ours = line[f"{measure.key}_{kind}"], kind in ("ours", "gain_ours")
     if _missing(value):
         return Cell(DASH)
-    decimals = measure.decimals if ours else measure.paper_decimals
-    signed = "+" if "gain" in kind else ""
+    decimals = measure.paper_decimals if "paper" in kind else measure.decimals
+    signed = "" if kind in ("ours", "paper") else "+"
     text = f"{round(float(value), decimals) + 0.0:{signed}.{decimals}f}".replace("-", "−")
     spread: Any = line.get(f"{measure.key}_{'gain_' if kind == 'gain_ours' else ''}std") if ours else None
     text += "" if _missing(spread) else f" ± {float(spread):.{decimals}f}"

@@ -4,7 +4,7 @@
   if (!SGR.element("token-controls")) return;
   const HOLDS = 0.5; // of a token's largest weight in these images
   const [datasets, images, rows, count] = ["dataset", "image", "row", "count"].map((id) => SGR.element(`token-${id}`));
-  const maps = ["image", "label", "prediction"].map((id) => SGR.element(`map-${id}`));
+  const maps = ["image", "token", "label", "prediction"].map((id) => SGR.element(`map-${id}`));
   const [picture] = maps;
   const at = { x: 0.5, y: 0.5 };
   let dataset = null;
@@ -25,9 +25,10 @@
   function draw() {
     const { pixels, label } = dataset.images[image];
     const { covers } = row.images[image];
-    SGR.pixels.heat(picture, pixels, row.maps[image][token], covers);
-    SGR.pixels.classes(maps[1], label.map, dataset.colours);
-    SGR.pixels.classes(maps[2], prediction, dataset.colours);
+    Object.assign(picture, { width: pixels.width, height: pixels.height }).getContext("2d").putImageData(pixels, 0, 0);
+    SGR.pixels.heat(maps[1], pixels, row.maps[image][token], covers);
+    SGR.pixels.classes(maps[2], label.map, dataset.colours);
+    SGR.pixels.classes(maps[3], prediction, dataset.colours);
     for (const canvas of maps) {
       const context = canvas.getContext("2d");
       const [x, y] = [at.x * canvas.width, at.y * canvas.height];
@@ -42,7 +43,7 @@
         context.stroke();
       }
     }
-    SGR.element("map-caption").textContent = `image, with the weight of token ${row.tokens[token]}`;
+    SGR.element("token-caption").textContent = `token ${row.tokens[token]}`;
   }
 
   // Which of the shown tokens hold the pixel, those with the largest share of their peak first.
@@ -57,7 +58,7 @@
       const bar = SGR.make("span", { class: "bar", "aria-hidden": "true" }, SGR.make("i", { style: `width:${100 * weight}%` }));
       return SGR.make("tr", weight >= HOLDS ? { class: "holds" } : {},
         SGR.make("th", { scope: "row" }, String(row.tokens[n])),
-        SGR.make("td", {}, bar, `${Math.round(100 * weight)} %`),
+        SGR.make("td", {}, bar, `${Math.round(100 * weight)} %`),
         SGR.make("td", {}, SGR.tokens.votes(dataset, row, image, n)));
     });
     SGR.element("held").tBodies[0].replaceChildren(...lines);

@@ -16,7 +16,7 @@ SGR.tokens = {
   // `car 92 %, road 5 %`: what a token votes for in an image.
   votes(dataset, row, image, token, most = 3) {
     const votes = row.images[image].votes[token].filter(([, share]) => share >= 0.005).slice(0, most);
-    return votes.map(([c, share]) => `${dataset.classes[c]} ${Math.round(100 * share)} %`).join(", ") || "no labelled pixel";
+    return votes.map(([c, share]) => `${dataset.classes[c]} ${Math.round(100 * share)} %`).join(", ") || "no labelled pixel";
   },
 
   picture(dataset, row, image, token) {
@@ -34,7 +34,7 @@ SGR.tokens = {
       canvas.setAttribute("aria-hidden", "true");
       canvas.removeAttribute("role");
       canvas.removeAttribute("aria-label");
-      const text = `${token}: ${SGR.tokens.votes(dataset, row, image, n, 1)}`;
+      const text = `${token} · ${SGR.tokens.votes(dataset, row, image, n, 1)}`;
       const button = SGR.make("button", { type: "button", "aria-pressed": String(n === chosen) }, canvas, text);
       button.addEventListener("click", () => choose(n));
       return button;
