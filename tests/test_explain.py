@@ -83,7 +83,10 @@ def test_a_kept_map_is_of_its_token_and_ends_at_its_peak(model: Path) -> None:
 
 def test_maps_of_large_images_are_kept_small(model: Path) -> None:
     network = build(SEEN.network).eval()
-    image, label = torch.zeros(1, 3, 400, 1040, dtype=torch.uint8), torch.zeros(1, 400, 1040, dtype=torch.uint8)
+    image, label = (
+        torch.zeros(1, 3, 400, 1040, dtype=torch.uint8),
+        torch.zeros(1, 400, 1040, dtype=torch.uint8),
+    )
     one = look(network, image, label, SEEN)
     assert one.regions.shape == (40, 25, SIDE)
 
