@@ -1,4 +1,4 @@
-"""Stage: what the networks of a dataset make of its example images. `python -m stages.explain <profile> <dataset>`."""
+"""Stage: what the networks make of the example images, for the page. `python -m stages.explain <profile>`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 from stages.common import run
 
 
-def main(profile: str, dataset: str) -> None:
-    """Write work/<profile>/explain/<dataset>/<row>.npz for each row with regions, of its first seed."""
+def main(profile: str) -> None:
+    """Write work/<profile>/explain/<dataset>/<row>.npz for each row with example images, of its first seed."""
     import io
 
     import numpy as np
@@ -21,16 +21,20 @@ def main(profile: str, dataset: str) -> None:
     from sgr.plan.stage_settings import ExplainSettings
     from sgr.report.examples import load
 
-    rows, work = read(ExplainSettings, profile, "explain", dataset).settings.rows, Path("work", profile)
-    for row, (seen, seed) in tqdm(rows.items(), desc=f"tokens of {dataset}", unit="row", mininterval=1):
-        examples = load(work / "tokens" / dataset / f"{row}.npz")
+    rows, work = read(ExplainSettings, profile, "explain", "all").settings.rows, Path("work", profile)
+    (work / "explain").mkdir(parents=True, exist_ok=True)
+    for row, of in tqdm(rows.items(), desc="tokens", unit="row", mininterval=1):
+        tokens = work / "tokens" / of.dataset / f"{row}.npz"
+        if not tokens.exists():  # by hand, in a profile of which only some rows are trained
+            continue
+        examples = load(tokens)
         images, labels = [one.image for one in examples], [one.label for one in examples]
-        model = work / "train" / row / str(seed) / "model.safetensors"
+        model = work / "train" / row / str(of.seed) / "model.safetensors"
+        arrays: dict[str, Any] = explain(of.seen, model, of.seed, images, labels)
         packed = io.BytesIO()
-        arrays: dict[str, Any] = explain(seen, model, seed, images, labels)
         np.savez_compressed(packed, **arrays)
-        write_bytes(work / "explain" / dataset / f"{row}.npz", packed.getvalue())
+        write_bytes(work / "explain" / of.dataset / f"{row}.npz", packed.getvalue())
 
 
 if __name__ == "__main__":
-    run(main, "profile", "dataset")
+    run(main, "profile")

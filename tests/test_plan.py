@@ -26,7 +26,7 @@ STAGES = ("train", "evaluate", "semantics", "instance_semantics")
 OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 EDIT = "\nEDITED = 1\n"
 # They gather many rows: see the sweep's and the overhead's own tests, and the last ones here for tables and figures.
-GATHERED = ("sweep/", "overhead/", "table/", "figures/")
+GATHERED = ("sweep/", "overhead/", "table/", "figures/", "explain/", "report/")
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +47,9 @@ def entries(params: Params, root: Path) -> Entries:
 
 
 def reports(params: Params, root: Path) -> Entries:
-    """The entries of tables and figures."""
+    """The entries of tables, figures and the page."""
     found = planning.entries(params, root)
-    return {key: entry for key, entry in found.items() if key.startswith(("table/", "figures/"))}
+    return {key: entry for key, entry in found.items() if key.startswith(("table/", "figures/", "report/"))}
 
 
 def changed(before: Entries, after: Entries) -> set[str]:
@@ -402,15 +402,37 @@ def test_values_of_all_rows_touch_no_table(params: Params, tmp_path: Path) -> No
 def test_a_rows_own_K_touches_its_tables_and_figures(params: Params, tmp_path: Path) -> None:
     before = reports(params, ROOT)
     of_camvid = checked(tmp_path, {"rows.camvid-fcn-sgr.sgr": {"K": 48}})
-    assert changed(before, reports(of_camvid, ROOT)) == {"table/table_camvid", "figures/camvid"}
+    assert changed(before, reports(of_camvid, ROOT)) == {"table/table_camvid", "figures/camvid", "report/all"}
     of_table4 = checked(tmp_path, {f"rows.{OWN_K}.sgr": {"gamma": 0.0, "K": 48}})
-    assert changed(before, reports(of_table4, ROOT)) == {"table/table4", "figures/cocostuff10k"}
+    assert changed(before, reports(of_table4, ROOT)) == {
+        "table/table4",
+        "figures/cocostuff10k",
+        "report/all",
+    }
 
 
 def test_edit_of_a_description_touches_its_tables_and_figures(params: Params, code: Path) -> None:
     before = reports(params, code)
     edit(code / "sgr/datasets/cityscapes.py")
-    assert changed(before, reports(params, code)) == {"table/table1", "table/table2", "figures/cityscapes"}
+    assert changed(before, reports(params, code)) == {
+        "table/table1",
+        "table/table2",
+        "figures/cityscapes",
+        "report/all",
+    }
+
+
+def test_the_networks_that_are_looked_at_are_those_of_the_semantics(params: Params) -> None:
+    found = planning.entries(params, ROOT)
+    semantics = {key.partition("/")[2]: one for key, one in found.items() if key.startswith("semantics/")}
+    rows = found["explain/all"].settings.rows
+    assert rows.keys() == semantics.keys()
+    assert all(rows[row].seen == semantics[row].settings.seen for row in rows)
+    assert all(rows[row].seed == semantics[row].seeds[0] for row in rows)
+    sources = {path for one in semantics.values() for path in one.code.sources}
+    # images come from the examples, which the semantics have read
+    readers = {path for path in sources if path.startswith("sgr/data/")}
+    assert sources - found["explain/all"].code.sources.keys() <= readers
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "table", "plan"])

@@ -31,6 +31,7 @@ from sgr.plan.sources import Sources
 from sgr.plan.stage_settings import (
     ComponentSettings,
     DownloadSettings,
+    Explained,
     ExplainSettings,
     GeneratedImages,
     StatisticsSettings,
@@ -84,7 +85,6 @@ class _Planner:
         for name in params.datasets:
             yield f"components/{name}", self.components(name)
             yield f"figures/{name}", self.figures(name)
-            yield f"explain/{name}", self.explain(name)
             if describe(name).things:
                 yield f"component_statistics/{name}", self.component_statistics(name)
         for name in sorted({row.backbone for row in params.rows.values()}):
@@ -99,6 +99,7 @@ class _Planner:
         yield "overhead/all", self.overhead()
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
+        yield "explain/all", self.explain()
         yield "report/all", self.report()
 
     def row(self, name: str) -> Entries:
@@ -372,12 +373,14 @@ class _Planner:
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
         return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
 
-    def explain(self, name: str) -> Entry[ExplainSettings]:
-        rows = {}
-        for row, of in self.params.rows.items():
-            if of.dataset == name and of.has_regions:
-                entry = self.row(row)["semantics"]
-                rows[row] = entry.settings.seen, entry.seeds[0]
+    def explain(self) -> Entry[ExplainSettings]:
+        semantics = {
+            name: self.row(name)["semantics"] for name, row in self.params.rows.items() if row.has_regions
+        }
+        rows = {
+            name: Explained(entry.dataset, entry.settings.seen, entry.seeds[0])
+            for name, entry in semantics.items()
+        }
         return self.entry("explain", ExplainSettings(rows))
 
     def report(self) -> Entry[ReportSettings]:

@@ -95,18 +95,16 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     own_tables = tables(splits_of(params))
     for name in params.datasets:
         rows = [row for row in params.rows.values() if row.dataset == name]
-        regions = [key for key, row in params.rows.items() if row.dataset == name and row.has_regions]
         stages = [
             *(["table_${dataset}"] if rows and f"table_{name}" in own_tables else []),
-            *(["figures_${dataset}", "explain_${dataset}"] if regions else []),
+            *(["figures_${dataset}"] if any(row.has_regions for row in rows) else []),
             *(["component_statistics_${dataset}"] if describe(name).things else []),
         ]
-        trained = _lines(f"work/${{profile}}/train/{row}" for row in regions)
-        yield Part(top, f"dataset {name}", tuple(stages), {"dataset": name, "trained": trained})
+        yield Part(top, f"dataset {name}", tuple(stages), {"dataset": name})
     sweep = params.rows[params.sweep.row]
     of_sweep = {"dataset": sweep.dataset, "backbone": sweep.backbone}
     yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)
-    yield Part(top, "the page", ("report",), {"results": _lines(_shown(params))})
+    yield Part(top, "the page", ("explain", "report"), {"results": _lines(_shown(params))})
 
     for name in params.datasets:
         yield Part(STAGES / name, f"dataset {name}", ("download", "components"), {"dataset": name})
@@ -127,20 +125,13 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
 
 
 def _shown(params: Params) -> Iterator[str]:
-    """What the page shows: metrics, curves, and the tokens of the datasets that have any; tables."""
-    of = {name: [row for row in params.rows.values() if row.dataset == name] for name in params.datasets}
-    trained = [name for name, rows in of.items() if rows]
+    """The results that the page shows: metrics and curves of each dataset, and tables."""
+    trained = [name for name in params.datasets if any(row.dataset == name for row in params.rows.values())]
     for name in (*trained, params.detection.dataset):
         yield f"results/${{profile}}/{name}"
         yield f"results/${{profile}}/curves/{name}"
-    for name in trained:
-        if any(row.has_regions for row in of[name]):
-            yield f"work/${{profile}}/tokens/{name}"
-            yield f"work/${{profile}}/explain/{name}"
-    own = [f"table_{name}" for name in trained]
-    yield from (
-        f"results/${{profile}}/{name}.csv" for name in tables(splits_of(params)) if name in (*TABLES, *own)
-    )
+    there = {*TABLES, *(f"table_{name}" for name in trained)}
+    yield from (f"results/${{profile}}/{name}.csv" for name in tables(splits_of(params)) if name in there)
 
 
 def _lines(paths: Iterable[str]) -> str:

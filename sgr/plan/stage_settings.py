@@ -59,7 +59,16 @@ class WeightsSettings:
 
 
 @dataclass(frozen=True)
-class ExplainSettings:
-    """The rows of a dataset whose networks have regions: how each sees its images, and the seed that is looked at."""
+class Explained:
+    """A row whose network has regions: its dataset, how it sees images, and the seed that is looked at."""
 
-    rows: Mapping[str, tuple[Seen, int]]
+    dataset: str
+    seen: Seen
+    seed: int
+
+
+@dataclass(frozen=True)
+class ExplainSettings:
+    """Every such row by name."""
+
+    rows: Mapping[str, Explained]
