@@ -117,7 +117,6 @@ def _tables(folder: Path, datasets: Mapping[str, Splits]) -> Iterator[dict[str, 
             yield {
                 "name": name,
                 "title": table.title,
-                "reading": table.reading,
                 "grids": found,
                 "reasons": reasons,
             }
