@@ -16,26 +16,29 @@ from sgr.report.tables import splits_of
 ROOT = Path(__file__).parent.parent
 DATASET, ROWS = "ade20k", ("ade20k-fcn-glore", "ade20k-fcn-sgr", "ade20k-maskformer")
 SIZE, CELLS, TOKENS, CLASSES = (24, 32), (3, 4), 6, 150
-CLAIMS = [
-    {
-        "claim": "SGR's tokens are more semantic than GloRe's",
-        "section": "5.4",
-        "figure": -0.3123,
-        "interval": [-0.42, -0.2],
-        "p": 0.001,
-        "n": 8,
-        "verdict": "holds",
-    },
-    {
-        "claim": "SGR gains on DeepLabV3",
-        "section": "5.3",
-        "figure": None,
-        "interval": None,
-        "p": None,
-        "n": 1,
-        "verdict": "not tested: generated images",
-    },
-]
+CLAIMS = {
+    "rule": "A claim holds where every number is on its side.",
+    "claims": [
+        {
+            "key": "semantic",
+            "section": "5.4",
+            "words": "our tokens are more semantic",
+            "test": "S_C of SGR is lower than GloRe's",
+            "verdict": "holds",
+            "reason": "",
+            "figures": [{"text": "−0.31 [−0.42, −0.20], n = 8"}, {"text": "−0.29 [−0.40, −0.18], n = 8"}],
+        },
+        {
+            "key": "gain",
+            "section": "5.3",
+            "words": "SGR gains on DeepLabV3",
+            "test": "mIoU, single-scale",
+            "verdict": "not tested",
+            "reason": "generated images",
+            "figures": [],
+        },
+    ],
+}
 
 
 def write_tokens(work: Path, images: int = 2) -> None:

@@ -25,8 +25,9 @@ from tests.scratch import ROOT, checked, copy_code
 STAGES = ("train", "evaluate", "semantics", "instance_semantics")
 OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 EDIT = "\nEDITED = 1\n"
+REPORTS = ("table/", "claims/", "figures/", "report/")
 # They gather many rows: see the sweep's and the overhead's own tests, and the last ones here for tables and figures.
-GATHERED = ("sweep/", "overhead/", "table/", "figures/", "explain/", "report/")
+GATHERED = ("sweep/", "overhead/", "explain/", *REPORTS)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,9 @@ def entries(params: Params, root: Path) -> Entries:
 
 
 def reports(params: Params, root: Path) -> Entries:
-    """The entries of tables, figures and the page."""
+    """The entries of tables, claims, figures and the page."""
     found = planning.entries(params, root)
-    return {key: entry for key, entry in found.items() if key.startswith(("table/", "figures/", "report/"))}
+    return {key: entry for key, entry in found.items() if key.startswith(REPORTS)}
 
 
 def changed(before: Entries, after: Entries) -> set[str]:
@@ -402,12 +403,12 @@ def test_values_of_all_rows_touch_no_table(params: Params, tmp_path: Path) -> No
 def test_a_rows_own_K_touches_its_tables_and_figures(params: Params, tmp_path: Path) -> None:
     before = reports(params, ROOT)
     of_camvid = checked(tmp_path, {"rows.camvid-fcn-sgr.sgr": {"K": 48}})
-    assert changed(before, reports(of_camvid, ROOT)) == {"table/table_camvid", "figures/camvid", "report/all"}
+    assert changed(before, reports(of_camvid, ROOT)) == {
+        *("table/table_camvid", "claims/all", "figures/camvid", "report/all")
+    }
     of_table4 = checked(tmp_path, {f"rows.{OWN_K}.sgr": {"gamma": 0.0, "K": 48}})
     assert changed(before, reports(of_table4, ROOT)) == {
-        "table/table4",
-        "figures/cocostuff10k",
-        "report/all",
+        *("table/table4", "claims/all", "figures/cocostuff10k", "report/all")
     }
 
 
@@ -415,11 +416,14 @@ def test_edit_of_a_description_touches_its_tables_and_figures(params: Params, co
     before = reports(params, code)
     edit(code / "sgr/datasets/cityscapes.py")
     assert changed(before, reports(params, code)) == {
-        "table/table1",
-        "table/table2",
-        "figures/cityscapes",
-        "report/all",
+        *("table/table1", "table/table2", "claims/all", "figures/cityscapes", "report/all")
     }
+
+
+def test_edit_of_a_claim_touches_the_claims_alone(params: Params, code: Path) -> None:
+    before = planning.entries(params, code)
+    edit(code / "sgr/report/claims/claims.py")
+    assert changed(before, planning.entries(params, code)) == {"claims/all"}
 
 
 def test_the_networks_that_are_looked_at_are_those_of_the_semantics(params: Params) -> None:

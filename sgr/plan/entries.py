@@ -38,7 +38,14 @@ from sgr.plan.stage_settings import (
     WeightsSettings,
 )
 from sgr.report import labels
-from sgr.report.settings import FiguresSettings, Pair, ReportSettings, SweepSettings, TableSettings
+from sgr.report.settings import (
+    ClaimsSettings,
+    FiguresSettings,
+    Pair,
+    ReportSettings,
+    SweepSettings,
+    TableSettings,
+)
 from sgr.report.tables import splits_of, tables
 from sgr.training.settings import TrainSettings
 
@@ -54,6 +61,7 @@ ROOTS = {
     "weights": ("sgr.models.weights",),
     "component_statistics": ("sgr.evaluation.component_statistics", "sgr.report.component_statistics"),
     "table": ("sgr.report.tables",),
+    "claims": ("sgr.report.claims.writing",),
     "figures": ("sgr.report.tokens", "sgr.report.curves"),
     "explain": ("sgr.evaluation.explain",),
     "report": ("sgr.report.html",),
@@ -99,6 +107,7 @@ class _Planner:
         yield "overhead/all", self.overhead()
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
+        yield "claims/all", self.claims()
         yield "explain/all", self.explain()
         yield "report/all", self.report()
 
@@ -368,6 +377,13 @@ class _Planner:
         own = {dataset: splits[dataset] for dataset in splits if dataset in datasets}
         roots = [f"sgr.datasets.{dataset}" for dataset in sorted(titles)]
         return self.entry("table", TableSettings(name, rows, own), roots=roots)
+
+    def claims(self) -> Entry[ClaimsSettings]:
+        """What the paper's claims are judged by: every row."""
+        rows = dict(labels.networks(self.params))
+        settings = ClaimsSettings(rows, splits_of(self.params), tuple(sorted(self.profile.subset)))
+        roots = [f"sgr.datasets.{name}" for name in sorted({row.dataset for row in rows.values()})]
+        return self.entry("claims", settings, roots=roots)
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}

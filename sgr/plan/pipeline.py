@@ -104,6 +104,7 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     sweep = params.rows[params.sweep.row]
     of_sweep = {"dataset": sweep.dataset, "backbone": sweep.backbone}
     yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)
+    yield Part(top, "the claims", ("claims",), {"evidence": _lines(_evidence(params))})
     yield Part(top, "the page", ("explain", "report"), {"results": _lines(_shown(params))})
 
     for name in params.datasets:
@@ -132,6 +133,15 @@ def _shown(params: Params) -> Iterator[str]:
         yield f"results/${{profile}}/curves/{name}"
     there = {*TABLES, *(f"table_{name}" for name in trained)}
     yield from (f"results/${{profile}}/{name}.csv" for name in tables(splits_of(params)) if name in there)
+
+
+def _evidence(params: Params) -> list[str]:
+    """What the paper's claims are judged by: every row's results, components and instances, and the overhead."""
+    rows = {row.dataset for row in params.rows.values()}
+    results = [name for name in params.datasets if name in rows]
+    results += [params.detection.dataset] if params.transfer else []
+    results += [f"component_statistics_{name}.csv" for name in params.datasets if describe(name).things]
+    return [*(f"results/${{profile}}/{name}" for name in results), "results/overhead/${profile}.csv"]
 
 
 def _lines(paths: Iterable[str]) -> str:

@@ -73,7 +73,7 @@ def write_page(
     page = environment.from_string(_package().joinpath("index.html").read_text("utf-8")).render(
         profile=profile,
         notice=notice(list(_abouts(folder, rows))),
-        claims=_claims(folder / "claims.json"),
+        claims=read_json(claims) if (claims := folder / "claims.json").exists() else None,
         tables=list(_tables(folder, datasets)),
         curves=bool(data["curves"]),
         explored={name: titles[name] for name in titles if f"tokens-{name}" in data},
@@ -90,23 +90,6 @@ def _abouts(folder: Path, rows: Mapping[str, Network]) -> Iterator[About]:
     for row, network in rows.items():
         if result := load(folder, network.dataset, row):
             yield result.about
-
-
-def _claims(path: Path) -> list[dict[str, Any]]:
-    """The claims with their cells as text; none where they have not been made."""
-    return (
-        [{key: _said(value) for key, value in claim.items()} for claim in read_json(path)]
-        if path.exists()
-        else []
-    )
-
-
-def _said(value: Any) -> str:
-    if value is None:
-        return "—"
-    if isinstance(value, list):
-        return " to ".join(map(_said, value))
-    return f"{value:.3g}".replace("-", "−") if isinstance(value, float) else str(value)
 
 
 def _tables(folder: Path, datasets: Mapping[str, Splits]) -> Iterator[dict[str, Any]]:
