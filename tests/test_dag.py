@@ -165,6 +165,7 @@ def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> N
     expected |= {f"results/mini/claims.{kind}" for kind in ("md", "csv", "json")}
     expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md", "figures/sweep.png")}
     expected |= {"results/mini/index.html", "results/mini/page"}
+    assert "results/README.md" in {out["path"] for out in lock["entrance"]["outs"]}
     outs = {out["path"] for entry in lock.values() for out in entry["outs"]}
     assert expected <= outs
     for path in expected | {out for out in outs if out.startswith("results/")}:
@@ -179,8 +180,8 @@ def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> N
             assert "enerated" in headline or headline == "No row is trained yet."  # of the few rows here
 
 
-def tables(name: str) -> tuple[str, str]:
-    return f"table{name}.md", f"table{name}.csv"
+def tables(name: str) -> tuple[str, str, str]:
+    return f"table{name}.md", f"table{name}.csv", f"table{name}.tex"
 
 
 def test_the_rows_hold_every_kind() -> None:

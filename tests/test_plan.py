@@ -27,7 +27,7 @@ OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 EDIT = "\nEDITED = 1\n"
 REPORTS = ("table/", "claims/", "figures/", "report/")
 # They gather many rows: see the sweep's and the overhead's own tests, and the last ones here for tables and figures.
-GATHERED = ("sweep/", "overhead/", "explain/", *REPORTS)
+GATHERED = ("sweep/", "overhead/", "entrance/", "explain/", *REPORTS)
 
 
 @pytest.fixture(scope="module")

@@ -40,6 +40,7 @@ from sgr.plan.stage_settings import (
 from sgr.report import labels
 from sgr.report.settings import (
     ClaimsSettings,
+    EntranceSettings,
     FiguresSettings,
     Pair,
     ReportSettings,
@@ -62,6 +63,7 @@ ROOTS = {
     "component_statistics": ("sgr.evaluation.component_statistics", "sgr.report.component_statistics"),
     "table": ("sgr.report.tables",),
     "claims": ("sgr.report.claims.writing",),
+    "entrance": ("sgr.report.entrance",),
     "figures": ("sgr.report.tokens", "sgr.report.curves"),
     "explain": ("sgr.evaluation.explain",),
     "report": ("sgr.report.html",),
@@ -110,6 +112,7 @@ class _Planner:
         yield "claims/all", self.claims()
         yield "explain/all", self.explain()
         yield "report/all", self.report()
+        yield "entrance/all", self.entrance()
 
     def row(self, name: str) -> Entries:
         """The entries of a row by stage."""
@@ -384,6 +387,11 @@ class _Planner:
         settings = ClaimsSettings(rows, splits_of(self.params), tuple(sorted(self.profile.subset)))
         roots = [f"sgr.datasets.{name}" for name in sorted({row.dataset for row in rows.values()})]
         return self.entry("claims", settings, roots=roots)
+
+    def entrance(self) -> Entry[EntranceSettings]:
+        profiles = self.params.profiles
+        order = sorted(profiles, key=lambda name: (profiles[name].data == "generated", name))
+        return self.entry("entrance", EntranceSettings(tuple(order)))
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}

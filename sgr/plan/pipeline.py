@@ -106,6 +106,7 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)
     yield Part(top, "the claims", ("claims",), {"evidence": _lines(_evidence(params))})
     yield Part(top, "the page", ("explain", "report"), {"results": _lines(_shown(params))})
+    yield Part(top, "the results", ("entrance",), {})
 
     for name in params.datasets:
         yield Part(STAGES / name, f"dataset {name}", ("download", "components"), {"dataset": name})

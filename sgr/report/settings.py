@@ -32,6 +32,13 @@ class ClaimsSettings:
 
 
 @dataclass(frozen=True)
+class EntranceSettings:
+    """The profiles in the order in which the entrance has them: those of real images first."""
+
+    profiles: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class FiguresSettings:
     """The figures of a dataset, and its rows."""
 
