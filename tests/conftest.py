@@ -26,9 +26,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Where there is no SLURM, what needs one is skipped."""
-    if item.get_closest_marker("slurm") and shutil.which("sbatch") is None:
-        pytest.skip("no sbatch on PATH: run tests/slurm/install.sh")
+    """Where there is no SLURM or no browser, what needs one is skipped."""
+    for marker, command in (("slurm", "sbatch"), ("browser", "chromium")):
+        if item.get_closest_marker(marker) and shutil.which(command) is None:
+            pytest.skip(f"no {command} on PATH: run tests/{marker}/install.sh")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -164,6 +164,7 @@ def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> N
         expected |= {f"results/mini/figures/{kind}_{dataset}.png" for kind in ("tokens", "curves")}
     expected |= {f"results/mini/claims.{kind}" for kind in ("md", "csv", "json")}
     expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md", "figures/sweep.png")}
+    expected |= {"results/mini/index.html", "results/mini/page"}
     assert "results/README.md" in {out["path"] for out in lock["entrance"]["outs"]}
     outs = {out["path"] for entry in lock.values() for out in entry["outs"]}
     assert expected <= outs

@@ -25,9 +25,9 @@ from tests.scratch import ROOT, checked, copy_code
 STAGES = ("train", "evaluate", "semantics", "instance_semantics")
 OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 EDIT = "\nEDITED = 1\n"
-REPORTS = ("table/", "claims/", "figures/")
+REPORTS = ("table/", "claims/", "figures/", "report/")
 # They gather many rows: see the sweep's and the overhead's own tests, and the last ones here for tables and figures.
-GATHERED = ("sweep/", "overhead/", "entrance/", *REPORTS)
+GATHERED = ("sweep/", "overhead/", "entrance/", "explain/", *REPORTS)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def entries(params: Params, root: Path) -> Entries:
 
 
 def reports(params: Params, root: Path) -> Entries:
-    """The entries of tables, claims and figures."""
+    """The entries of tables, claims, figures and the page."""
     found = planning.entries(params, root)
     return {key: entry for key, entry in found.items() if key.startswith(REPORTS)}
 
@@ -404,11 +404,11 @@ def test_a_rows_own_K_touches_its_tables_and_figures(params: Params, tmp_path: P
     before = reports(params, ROOT)
     of_camvid = checked(tmp_path, {"rows.camvid-fcn-sgr.sgr": {"K": 48}})
     assert changed(before, reports(of_camvid, ROOT)) == {
-        *("table/table_camvid", "claims/all", "figures/camvid")
+        *("table/table_camvid", "claims/all", "figures/camvid", "report/all")
     }
     of_table4 = checked(tmp_path, {f"rows.{OWN_K}.sgr": {"gamma": 0.0, "K": 48}})
     assert changed(before, reports(of_table4, ROOT)) == {
-        *("table/table4", "claims/all", "figures/cocostuff10k")
+        *("table/table4", "claims/all", "figures/cocostuff10k", "report/all")
     }
 
 
@@ -416,7 +416,7 @@ def test_edit_of_a_description_touches_its_tables_and_figures(params: Params, co
     before = reports(params, code)
     edit(code / "sgr/datasets/cityscapes.py")
     assert changed(before, reports(params, code)) == {
-        *("table/table1", "table/table2", "claims/all", "figures/cityscapes")
+        *("table/table1", "table/table2", "claims/all", "figures/cityscapes", "report/all")
     }
 
 
@@ -424,6 +424,19 @@ def test_edit_of_a_claim_touches_the_claims_alone(params: Params, code: Path) ->
     before = planning.entries(params, code)
     edit(code / "sgr/report/claims/claims.py")
     assert changed(before, planning.entries(params, code)) == {"claims/all"}
+
+
+def test_the_networks_that_are_looked_at_are_those_of_the_semantics(params: Params) -> None:
+    found = planning.entries(params, ROOT)
+    semantics = {key.partition("/")[2]: one for key, one in found.items() if key.startswith("semantics/")}
+    rows = found["explain/all"].settings.rows
+    assert rows.keys() == semantics.keys()
+    assert all(rows[row].seen == semantics[row].settings.seen for row in rows)
+    assert all(rows[row].seed == semantics[row].seeds[0] for row in rows)
+    sources = {path for one in semantics.values() for path in one.code.sources}
+    # images come from the examples, which the semantics have read
+    readers = {path for path in sources if path.startswith("sgr/data/")}
+    assert sources - found["explain/all"].code.sources.keys() <= readers
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "table", "plan"])

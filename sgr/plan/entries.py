@@ -31,6 +31,8 @@ from sgr.plan.sources import Sources
 from sgr.plan.stage_settings import (
     ComponentSettings,
     DownloadSettings,
+    Explained,
+    ExplainSettings,
     GeneratedImages,
     StatisticsSettings,
     WeightsSettings,
@@ -41,6 +43,7 @@ from sgr.report.settings import (
     EntranceSettings,
     FiguresSettings,
     Pair,
+    ReportSettings,
     SweepSettings,
     TableSettings,
 )
@@ -62,6 +65,8 @@ ROOTS = {
     "claims": ("sgr.report.claims.writing",),
     "entrance": ("sgr.report.entrance",),
     "figures": ("sgr.report.tokens", "sgr.report.curves"),
+    "explain": ("sgr.evaluation.explain",),
+    "report": ("sgr.report.html",),
 }
 
 
@@ -105,6 +110,8 @@ class _Planner:
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
         yield "claims/all", self.claims()
+        yield "explain/all", self.explain()
+        yield "report/all", self.report()
         yield "entrance/all", self.entrance()
 
     def row(self, name: str) -> Entries:
@@ -389,6 +396,21 @@ class _Planner:
     def figures(self, name: str) -> Entry[FiguresSettings]:
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
         return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
+
+    def explain(self) -> Entry[ExplainSettings]:
+        semantics = {
+            name: self.row(name)["semantics"] for name, row in self.params.rows.items() if row.has_regions
+        }
+        rows = {
+            name: Explained(entry.dataset, entry.settings.seen, entry.seeds[0])
+            for name, entry in semantics.items()
+        }
+        return self.entry("explain", ExplainSettings(rows))
+
+    def report(self) -> Entry[ReportSettings]:
+        rows, datasets = dict(labels.networks(self.params)), splits_of(self.params)
+        roots = [f"sgr.datasets.{name}" for name in (*datasets, self.params.detection.dataset)]
+        return self.entry("report", ReportSettings(rows, datasets), roots=roots)
 
     def entry(
         self, stage: str, settings: Any, dataset: str = "", roots: Any = (), drawing: Any = (), **about: Any

@@ -8,7 +8,7 @@ rows.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ COMMAND = "python -m sgr pipeline"
 STAGES = Path("stages")
 TEMPLATE = STAGES / "template.yaml"
 HEADER = f"# Written by `{COMMAND}` from params/rows.yaml and {TEMPLATE}: do not edit.\n"
+TABLES = ("table1", "table2", "table3", "table4")  # the paper's
 BY_PROFILE = '    matrix: { profile: ["${profile}"] }\n'
 
 # What `dvc exp show`, `dvc plots` and editors show beside stages' metrics: what trains now, as `sgr.watch` writes it.
@@ -106,8 +107,8 @@ def check(params: Params, root: Path) -> None:
 def _parts(params: Params, root: Path) -> Iterator[Part]:
     top, detection = Path(), params.detection.dataset
     scripts = sorted(path.relative_to(root).as_posix() for path in (root / STAGES).glob("*.py"))
-    plan = {"scripts": "\n      - ".join(scripts), "template": TEMPLATE.as_posix()}
-    yield Part(top, "the plan and the tables", ("plan", "table1", "table2", "table3", "table4"), plan)
+    plan = {"scripts": _lines(scripts), "template": TEMPLATE.as_posix()}
+    yield Part(top, "the plan and the tables", ("plan", *TABLES), plan)
     own_tables = tables(splits_of(params))
     for name in params.datasets:
         rows = [row for row in params.rows.values() if row.dataset == name]
@@ -120,7 +121,8 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     sweep = params.rows[params.sweep.row]
     of_sweep = {"dataset": sweep.dataset, "backbone": sweep.backbone}
     yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)
-    yield Part(top, "the claims", ("claims",), {"evidence": "\n      - ".join(_evidence(params))})
+    yield Part(top, "the claims", ("claims",), {"evidence": _lines(_evidence(params))})
+    yield Part(top, "the page", ("explain", "report"), {"results": _lines(_shown(params))})
     yield Part(top, "the results", ("entrance",), {})
 
     for name in params.datasets:
@@ -139,6 +141,16 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     for name, transfer in params.transfer.items():
         values = {"row": name, "dataset": detection, "start": transfer.start}
         yield Part(STAGES / detection / name, f"row {name}", ("transfer", "detect"), values)
+
+
+def _shown(params: Params) -> Iterator[str]:
+    """The results that the page shows: metrics and curves of each dataset, and tables."""
+    trained = [name for name in params.datasets if any(row.dataset == name for row in params.rows.values())]
+    for name in (*trained, params.detection.dataset):
+        yield f"results/${{profile}}/{name}"
+        yield f"results/${{profile}}/curves/{name}"
+    there = {*TABLES, *(f"table_{name}" for name in trained)}
+    yield from (f"results/${{profile}}/{name}.csv" for name in tables(splits_of(params)) if name in there)
 
 
 def _evidence(params: Params) -> list[str]:
@@ -160,6 +172,11 @@ def _charts(params: Params) -> Iterator[str]:
         yield "      template: rows\n      x: iteration\n      y_label: loss, relative to its first value\n      y:\n"
         for name in (name for of, name in rows if of == dataset):
             yield f"        results/${{profile}}/curves/{dataset}/{name}.csv: loss\n"
+
+
+def _lines(paths: Iterable[str]) -> str:
+    """Paths as the lines of a list in the template."""
+    return "\n      - ".join(paths)
 
 
 def _template(root: Path) -> dict[str, str]:

@@ -41,6 +41,7 @@ WITHOUT_EFFECT = {
 DISTRIBUTIONS = {
     "PIL": "pillow",
     "cc3d": "connected-components-3d",
+    "jinja2": "Jinja2",
     "ruamel": "ruamel.yaml",
     "yaml": "PyYAML",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sgr.evaluation.settings import Seen
 from sgr.models.settings import BackboneSettings, Published
 
 
@@ -55,3 +56,19 @@ class WeightsSettings:
     backbone: BackboneSettings
     pretrained: bool
     weights: Published | None
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A row whose network has regions: its dataset, how it sees images, and the seed that is looked at."""
+
+    dataset: str
+    seen: Seen
+    seed: int
+
+
+@dataclass(frozen=True)
+class ExplainSettings:
+    """Every such row by name."""
+
+    rows: Mapping[str, Explained]

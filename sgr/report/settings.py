@@ -47,6 +47,14 @@ class FiguresSettings:
 
 
 @dataclass(frozen=True)
+class ReportSettings:
+    """The page of a profile: all rows, and the splits of their datasets."""
+
+    rows: Mapping[str, Network]
+    datasets: Mapping[str, Splits]
+
+
+@dataclass(frozen=True)
 class Pair:
     """What a row with these K and L is trained and evaluated by, as it would be with them in params.yaml."""
 
