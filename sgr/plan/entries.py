@@ -32,10 +32,11 @@ from sgr.plan.stage_settings import (
     ComponentSettings,
     DownloadSettings,
     GeneratedImages,
+    PredictionsSettings,
     StatisticsSettings,
     WeightsSettings,
 )
-from sgr.report import labels
+from sgr.report import labels, published, shown
 from sgr.report.settings import FiguresSettings, Pair, SweepSettings, TableSettings
 from sgr.report.tables import splits_of, tables
 from sgr.training.settings import TrainSettings
@@ -52,7 +53,14 @@ ROOTS = {
     "weights": ("sgr.models.weights",),
     "component_statistics": ("sgr.evaluation.component_statistics", "sgr.report.component_statistics"),
     "table": ("sgr.report.tables",),
-    "figures": ("sgr.report.tokens", "sgr.report.curves"),
+    "predictions": ("sgr.evaluation.predictions",),
+    "figures": (
+        "sgr.report.tokens",
+        "sgr.report.predictions",
+        "sgr.report.class_iou",
+        "sgr.report.curves",
+    ),
+    "detection_figures": ("sgr.report.average_precision", "sgr.report.curves"),
 }
 
 
@@ -81,6 +89,8 @@ class _Planner:
         for name in params.datasets:
             yield f"components/{name}", self.components(name)
             yield f"figures/{name}", self.figures(name)
+            if predicted := shown.predicted(params, name):
+                yield f"predictions/{name}", self.predictions(predicted)
             if describe(name).things:
                 yield f"component_statistics/{name}", self.component_statistics(name)
         for name in sorted({row.backbone for row in params.rows.values()}):
@@ -93,6 +103,11 @@ class _Planner:
                 yield f"{stage}/{name}", entry
         yield f"sweep/{params.rows[params.sweep.row].dataset}", self.sweep()
         yield "overhead/all", self.overhead()
+        detection = params.detection
+        yield (
+            f"detection_figures/{detection.dataset}",
+            self.figures(detection.dataset, detection.evaluate, "detection_figures"),
+        )
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
 
@@ -363,9 +378,21 @@ class _Planner:
         roots = [f"sgr.datasets.{dataset}" for dataset in sorted(titles)]
         return self.entry("table", TableSettings(name, rows, own), roots=roots)
 
-    def figures(self, name: str) -> Entry[FiguresSettings]:
+    def figures(self, name: str, split: str = "", stage: str = "figures") -> Entry[FiguresSettings]:
+        """Of a dataset; its numbers are of `split`, or of the paper's, or of the first that it is evaluated on."""
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
-        return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
+        split = split or published.splits().get(name) or self.params.datasets[name].evaluate[0]
+        return self.entry(stage, FiguresSettings(name, split, rows), roots=[f"sgr.datasets.{name}"])
+
+    def predictions(self, rows: list[str]) -> Entry[PredictionsSettings]:
+        """Of the rows that a dataset's figures show; their example images are those of the first with regions."""
+        made = {row: self.row(row) for row in rows}
+        settings = PredictionsSettings(
+            {row: entries["evaluate"].settings.seen for row, entries in made.items()},
+            {row: entries["evaluate"].seeds[0] for row, entries in made.items()},
+            next(row for row, entries in made.items() if "semantics" in entries),
+        )
+        return self.entry("predictions", settings)
 
     def entry(
         self, stage: str, settings: Any, dataset: str = "", roots: Any = (), drawing: Any = (), **about: Any

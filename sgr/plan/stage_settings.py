@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sgr.evaluation.settings import Seen
 from sgr.models.settings import BackboneSettings, Published
 
 
@@ -55,3 +56,15 @@ class WeightsSettings:
     backbone: BackboneSettings
     pretrained: bool
     weights: Published | None
+
+
+@dataclass(frozen=True)
+class PredictionsSettings:
+    """The networks of a dataset whose predictions are drawn, by row, and the seed of each.
+
+    `examples` is the row whose semantics kept the images.
+    """
+
+    rows: Mapping[str, Seen]
+    seeds: Mapping[str, int]
+    examples: str
