@@ -67,7 +67,7 @@ def draw_average_precision(methods: Sequence[Mapping[str, Dots]], about: str, le
     """
     first = [method["box"] for method in methods]
     words = " ".join(filter(None, (about, dots.seeds_in_words(first), left_out)))
-    handles = dots.handles(first, [method.network.method for method in first])
+    handles = dots.handles(first, shown.methods([method.network for method in first]))
     every = np.concatenate([of.values for method in methods for of in method.values()])
     kept = np.flatnonzero(~np.isnan(every).all(0))
     figure = chart(style.ONE_COLUMN, 0.6 + 0.22 * len(kept), handles, words)
@@ -75,7 +75,9 @@ def draw_average_precision(methods: Sequence[Mapping[str, Dots]], about: str, le
     names = [list(MEASURES.values())[index] for index in kept]
     for axes, (kind, title) in zip(panels, KINDS.items(), strict=True):
         of_kind = [method[kind] for method in methods]
-        dots.draw(axes, names, [of._replace(values=of.values[:, kept]) for of in of_kind])
+        dots.draw(
+            axes, names, [of._replace(values=of.values[:, kept]) for of in of_kind], float(np.nanmax(every))
+        )
         axes.set_title(title, loc="left")
         axes.set_xlabel("average precision (%)")
     return figure

@@ -23,7 +23,7 @@ def chart(inches: float, height: float, handles: Sequence[Any], caption: str) ->
     labels = [handle.get_label() for handle in handles]
     across = style.columns(labels, inches - 2 * MARGIN, HANDLE)
     lines = style.wrapped(caption, inches - 2 * MARGIN)
-    legend = 0.15 * math.ceil(len(handles) / across) + 0.06
+    legend = 0.15 * math.ceil(len(handles) / across) + 0.1
     figure = Figure(
         (inches, height + legend + style.LINE * len(lines) + 0.08),
         layout=ConstrainedLayoutEngine(w_pad=MARGIN, h_pad=MARGIN),
@@ -35,7 +35,7 @@ def chart(inches: float, height: float, handles: Sequence[Any], caption: str) ->
         handlelength=1.8,
         columnspacing=1.2,
         borderpad=0,
-        borderaxespad=0,
+        borderaxespad=0.4,
     )
     figure.supxlabel("\n".join(lines), x=MARGIN / inches, ha="left", color="#444444", linespacing=1.2)
     return figure

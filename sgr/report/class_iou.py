@@ -77,11 +77,12 @@ def draw_class_iou(methods: Sequence[Dots], classes: Sequence[str], about: str, 
         else f"Of {len(there)} classes those {len(kept)} on which the methods differ most."
     )
     words = " ".join(filter(None, (about, dots.seeds_in_words(methods), selected, left_out)))
-    handles = dots.handles(methods, [method.network.method for method in methods])
+    handles = dots.handles(methods, shown.methods([method.network for method in methods]))
     figure = chart(style.ONE_COLUMN, 0.35 + LINE * len(kept), handles, words)
     axes = figure.add_subplot()
     names = [style.cut(first_name(classes[index]), NAME) for index in kept]
-    dots.draw(axes, names, [method._replace(values=method.values[:, kept]) for method in methods])
+    kept_of = [method._replace(values=method.values[:, kept]) for method in methods]
+    dots.draw(axes, names, kept_of, max(float(np.nanmax(method.values)) for method in kept_of))
     axes.set_xlabel("IoU (%)")
     return figure
 

@@ -144,7 +144,7 @@ def draw(frame: pd.DataFrame) -> Figure:
             place,
             percent(share),
             ha="right" if inside else "left",
-            va="center_baseline",
+            va="center",
             color="white" if inside else "black",
             bbox=None if inside else {"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.6},
         )

@@ -88,8 +88,11 @@ def draw_curves(curves: Sequence[Curve], left_out: str = "") -> Figure:
     across = -(-len(terms) // lines)
     height = HEIGHT * lines + (0.1 if lines > 1 else 0)
     figure = chart(style.TWO_COLUMNS, height, handles, " ".join(filter(None, (KEY, left_out))))
-    for number, term in enumerate(terms, start=1):
-        axes = figure.add_subplot(lines, across, number)
+    # what all rows have comes first, and is wider where it stands beside what one has
+    ratios = [1.5 if lines == 1 and len(curves) > 1 and not column else 1.0 for column in range(across)]
+    grid = figure.add_gridspec(lines, across, width_ratios=ratios)
+    for number, term in enumerate(terms):
+        axes = figure.add_subplot(grid[divmod(number, across)])
         _panel(axes, term, term.replace("_", " "), curves, looks)
         axes.set_xlabel("iteration")
     return figure
@@ -131,12 +134,12 @@ def _panel(
         for part in seeds:
             part = part.sort_values("iteration")
             x, y = part["iteration"].to_numpy(), part[column].to_numpy(dtype=np.float64)
-            axes.plot(x, y, color=look["color"], alpha=0.18, linewidth=0.5, zorder=1)
+            axes.plot(x, y, color=look["color"], alpha=0.18, linewidth=0.4, zorder=1)
             line = smooth(y, max(1, len(y) // 20))
             axes.plot(
                 x,
                 line,
-                linewidth=0.7 if len(seeds) > 1 else 1.4,
+                linewidth=0.5 if len(seeds) > 1 else 1.0,
                 alpha=0.6 if len(seeds) > 1 else 1.0,
                 **look,
             )
@@ -145,7 +148,7 @@ def _panel(
             smoothed.append((x, line))
             bounds.append((line.min(), line.max(), x[0], x[-1]))
         if len(smoothed) > 1:
-            axes.plot(*_mean(smoothed), linewidth=1.6, **look)
+            axes.plot(*_mean(smoothed), linewidth=1.1, **look)
     axes.set_title(title, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     axes.grid(alpha=0.25, linewidth=0.5)

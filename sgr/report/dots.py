@@ -24,8 +24,8 @@ class Dots(NamedTuple):
     values: NDArray[np.float64]
 
 
-def draw(axes: Axes, names: Sequence[str], methods: Sequence[Dots]) -> None:
-    """A line a name, the first at the top, and on it a dot a method, the first highest."""
+def draw(axes: Axes, names: Sequence[str], methods: Sequence[Dots], most: float) -> None:
+    """A line a name, the first at the top, and on it a dot a method, the first highest; the scale ends past `most`."""
     places = np.arange(len(names), dtype=np.float64)
     offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(methods)) if len(methods) > 1 else [0.0]
     looks = style.looks([method.network for method in methods])
@@ -33,11 +33,19 @@ def draw(axes: Axes, names: Sequence[str], methods: Sequence[Dots]) -> None:
         there = ~np.isnan(method.values).all(0)
         values, y = method.values[:, there], places[there] + offset
         axes.hlines(y, np.nanmin(values, 0), np.nanmax(values, 0), color=look["color"], linewidth=0.8)
-        axes.plot(np.nanmean(values, 0), y, look["marker"], color=look["color"], markersize=3, mew=0)
+        axes.plot(
+            np.nanmean(values, 0),
+            y,
+            look["marker"],
+            color=look["color"],
+            markersize=3.2,
+            mew=0,
+            clip_on=False,
+            zorder=3,
+        )
     axes.set_yticks(places, names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_xlim(left=0)
-    axes.margins(x=0.04)
+    axes.set_xlim(0, 1.04 * most or 1)
     for place in places[1:] - 0.5:
         axes.axhline(place, color="#dddddd", linewidth=0.5, zorder=0)
     axes.grid(axis="x", color="#dddddd", linewidth=0.5, zorder=0)

@@ -96,7 +96,8 @@ def draw_predictions(
         left_out: the words that name the rows that are not drawn.
     """
     width = (style.TWO_COLUMNS - (COLUMNS - 1) * GAP) / max(3, 1 + len(methods))
-    titles = [style.wrapped(method.network.method, width, "bold") for method in methods]
+    names = shown.methods([method.network for method in methods])
+    titles = [style.wrapped(name, width, "bold") for name in names]
     head = 0.05 + style.LINE * max(map(len, titles))
     heights: list[float] = []
     for example in examples:
@@ -112,6 +113,7 @@ def draw_predictions(
     lines = style.wrapped(words, style.TWO_COLUMNS)
     foot = 0.06 + legend_height(handles) + style.LINE * len(lines)
     sheet = Sheet(head + sum(map(_block, heights)) + foot)
+    sheet.text(width / 2, head - 0.03, "image", ha="center", va="bottom")
     for column, title in enumerate(titles, start=1):
         middle = column * (width + GAP) + width / 2
         sheet.text(middle, head - 0.03, "\n".join(title), ha="center", va="bottom", fontweight="bold")
@@ -145,7 +147,7 @@ def _column(
     """Two pictures of a width and height at a left upper corner, with words between them."""
     left, top, width, height = place
     sheet.picture(left, top, width, height, above)
-    sheet.text(left + width / 2, top + height + style.LINE - 0.02, words, ha="center", va="baseline")
+    sheet.text(left + width / 2, top + height + style.LINE - 0.035, words, ha="center", va="baseline")
     sheet.picture(left, top + height + style.LINE, width, height, below)
 
 

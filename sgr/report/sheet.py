@@ -14,7 +14,7 @@ from . import style
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FINEST = 300  # pixels an inch: more are of no use in print
+FINEST = 200  # pixels an inch: more are of no use in print
 GREY = "#444444"
 PATCH = 0.42  # inches of a legend's entry beside its label
 

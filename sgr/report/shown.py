@@ -62,13 +62,17 @@ def left_out(rows: Mapping[str, Network], shown: Iterable[str]) -> str:
 
 def titles(networks: Sequence[Network]) -> list[str]:
     """What is added to each, `SGR`, where that tells them apart; else the whole method, and its backbone if need be."""
-    for words in (
-        [network.addition or network.method for network in networks],
-        [network.method for network in networks],
-    ):
-        if len(set(words)) == len(words):
-            return words
-    return [f"{network.method}, {backbone_title(network.backbone)}" for network in networks]
+    short = [network.addition or network.method for network in networks]
+    return short if len(set(short)) == len(short) else methods(networks)
+
+
+def methods(networks: Sequence[Network]) -> list[str]:
+    """The method of each, and its backbone where the method alone does not tell them apart."""
+    words = [network.method for network in networks]
+    return [
+        f"{method}, {backbone_title(network.backbone)}" if words.count(method) > 1 else method
+        for method, network in zip(words, networks, strict=True)
+    ]
 
 
 def _framework(network: Network, others: Iterable[Network]) -> str:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Inches: one column and both columns of a page, and what its height leaves to a figure.
 ONE_COLUMN, TWO_COLUMNS, TALLEST = 3.3, 6.9, 8.8
 TEXT = 7  # points
-LINE = 0.13  # inches that a line of text takes
-DPI = 200  # of the PNG
+LINE = 0.14  # inches that a line of text takes
+DPI = 150  # of the PNG, which is then about as wide as a web page's column
 # Okabe and Ito's colours, told apart by colour-blind readers; black and their pale yellow left out.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5F4690", "#666666")
 DASHES = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
@@ -96,8 +96,16 @@ def cut(words: str, inches: float) -> str:
     """As much of the words as fits, the rest an ellipsis."""
     if width(words) <= inches:
         return words
-    kept = max((n for n in range(len(words)) if width(words[:n].rstrip() + "…") <= inches), default=0)
-    return words[:kept].rstrip() + "…"
+    kept = max((n for n in range(len(words)) if width(f"{words[:n]}…") <= inches), default=0)
+    return words[:kept].rstrip(" -,") + "…"
+
+
+def cut_start(words: str, inches: float) -> str:
+    """The same from the end of the words: names of images begin alike."""
+    if width(words) <= inches:
+        return words
+    kept = min((n for n in range(len(words)) if width(f"…{words[n:]}") <= inches), default=len(words))
+    return "…" + words[kept:].lstrip(" -_")
 
 
 def wrapped(words: str, inches: float, weight: str = "normal") -> list[str]:

@@ -133,11 +133,11 @@ def _image(
 
     def picture(left: float, line: int, words: str, pixels: NDArray[np.uint8]) -> None:
         y = top + line * (height + style.LINE + GAP)
-        sheet.text(left + grid.width / 2, y + style.LINE - 0.02, words, ha="center", va="baseline")
+        sheet.text(left + grid.width / 2, y + style.LINE - 0.035, words, ha="center", va="baseline")
         sheet.picture(left, y + style.LINE, grid.width, height, pixels)
 
     first = of_rows[0]
-    picture(0, 0, style.cut(first.name, grid.width), first.image)
+    picture(0, 0, style.cut_start(first.name, grid.width), first.image)
     picture(0, 1, "label", colour(first.label, colours))
     for group, example in enumerate(of_rows):
         for place, region in enumerate(example.regions[: 2 * grid.across]):
