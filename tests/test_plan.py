@@ -26,7 +26,8 @@ STAGES = ("train", "evaluate", "semantics", "instance_semantics")
 OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 EDIT = "\nEDITED = 1\n"
 # They gather many rows: see the sweep's and the overhead's own tests, and the last ones here for tables and figures.
-GATHERED = ("sweep/", "overhead/", "table/", "figures/")
+DRAWN = ("table/", "figures/", "detection_figures/")
+GATHERED = ("sweep/", "overhead/", "predictions/", *DRAWN)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def entries(params: Params, root: Path) -> Entries:
 def reports(params: Params, root: Path) -> Entries:
     """The entries of tables and figures."""
     found = planning.entries(params, root)
-    return {key: entry for key, entry in found.items() if key.startswith(("table/", "figures/"))}
+    return {key: entry for key, entry in found.items() if key.startswith(DRAWN)}
 
 
 def changed(before: Entries, after: Entries) -> set[str]:

@@ -94,8 +94,11 @@ def test_token_figure_shows_classes_and_groups(tmp_path: Path, rows: int) -> Non
     assert "tree" not in words  # not in these images
     assert any("Not shown: it." in of_caption for of_caption in words)
     across = {1: 3, 2: 3}.get(rows, 2)
-    of_row = 2 + min(6, 2 * across)  # regions of two images; the third has none
-    assert len(figure.axes) == 2 * 3 + rows * of_row + 1  # images and labels, and the scale of the heat
+    images = 2 if rows == 1 else 3  # those of a single row are large, and the page is full
+    of_row = 2 + (
+        min(6, 2 * across) if images == 3 else 0
+    )  # regions: 2 of the first image, none of the second
+    assert len(figure.axes) == 2 * images + rows * of_row + 1  # images and labels, and the scale of the heat
 
 
 def test_of_many_images_those_that_fit_are_shown(tmp_path: Path) -> None:
@@ -212,8 +215,9 @@ def test_predictions_are_the_same_bytes_again_and_name_what_is_missing(tmp_path:
 
 
 def result(row: str, of_split: dict[str, Any], seeds: int = 1, dataset: str = "camvid") -> dict[str, Any]:
-    about = {"source": "generated", "splits": {"val": {"images": 8, "official": 101}}, "training": TRAINING}
-    by_seed = {str(seed): {"val": of_split} for seed in range(seeds)}
+    split = "val2017" if dataset == "coco" else "val"
+    about = {"source": "generated", "splits": {split: {"images": 8, "official": 101}}, "training": TRAINING}
+    by_seed = {str(seed): {split: of_split} for seed in range(seeds)}
     return {"row": row, "dataset": dataset, "backbone": "tiny", "about": about, "seeds": by_seed}
 
 
@@ -265,7 +269,7 @@ def test_average_precision_of_every_start_is_drawn_on_one_scale(tmp_path: Path) 
     metrics |= {"box_ap_l": None, "mask_ap_l": None}
     for row in rows:
         write_json(tmp_path / "coco" / f"{row}.json", result(row, metrics, dataset="coco"))
-    write_average_precision(tmp_path, "coco", "val", rows, tmp_path / "ap.png")
+    write_average_precision(tmp_path, "coco", "val2017", rows, tmp_path / "ap.png")
     check_files(tmp_path / "ap.png")
     values = np.full((2, len(MEASURES)), 40.0)
     values[:, -1] = np.nan
