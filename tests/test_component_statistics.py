@@ -388,5 +388,5 @@ def test_the_stage_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert json.loads(done.stdout) == []
     names = {path.name for path in (tmp_path / "results" / "mini").rglob("*.*")}
     assert names == {"component_statistics_cityscapes.md", "component_statistics_cityscapes.csv"} | {
-        "components_cityscapes.png"
+        *("components_cityscapes.png", "components_cityscapes.pdf")
     }

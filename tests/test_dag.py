@@ -160,9 +160,11 @@ def lock(whole: Path) -> dict[str, Any]:
 
 def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> None:
     expected = {"results/mini/" + name for table in ("1", "2", "3", "4", "_camvid") for name in tables(table)}
+    figures = {"sweep", "components_cityscapes", "average_precision", "curves_coco"}
     for dataset in parameters()["datasets"]:
-        expected |= {f"results/mini/figures/{kind}_{dataset}.png" for kind in ("tokens", "curves")}
-    expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md", "figures/sweep.png")}
+        figures |= {f"{kind}_{dataset}" for kind in ("tokens", "predictions", "class_iou", "curves")}
+    expected |= {f"results/mini/figures/{name}.{kind}" for name in figures for kind in ("png", "pdf")}
+    expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md")}
     outs = {out["path"] for entry in lock.values() for out in entry["outs"]}
     assert expected <= outs
     for path in expected | {out for out in outs if out.startswith("results/")}:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.files import write_json
-from sgr.report import palette, shown, style
+from sgr.report import looks, palette, shown, style
 from sgr.report.average_precision import MEASURES, draw_average_precision, write_average_precision
 from sgr.report.captions import first_name, percent
 from sgr.report.class_iou import MOST_CLASSES, draw_class_iou, write_class_iou
@@ -155,9 +155,9 @@ def test_tokens_of_rows_with_regions_are_shown(tmp_path: Path, monkeypatch: pyte
 
 
 def test_every_unit_has_its_look_and_no_row_anothers() -> None:
-    looks = [tuple(look.values()) for look in style.looks(list(MANY.values()))]
-    assert len(set(looks)) == len(MANY)
-    assert style.looks([GLORE, SGR]) == style.looks([FCN, GLORE, SGR])[1:]
+    found = [tuple(look.values()) for look in looks.looks(list(MANY.values()))]
+    assert len(set(found)) == len(MANY)
+    assert looks.looks([GLORE, SGR]) == looks.looks([FCN, GLORE, SGR])[1:]
 
 
 def test_words_fit_their_place() -> None:
@@ -403,8 +403,8 @@ def test_a_panel_a_term_and_no_total_of_different_losses(tmp_path: Path) -> None
         figure = draw_curves(curves, "Not shown: it.")
     check(figure)
     assert panels(figure) == ["segmentation", "concept focal", "concept dice"]
-    assert {line.get_color() for line in figure.axes[0].lines} == {style.COLOURS[0], style.COLOURS[2]}
-    assert {line.get_color() for line in figure.axes[1].lines} == {style.COLOURS[2]}
+    assert {line.get_color() for line in figure.axes[0].lines} == {looks.COLOURS[0], looks.COLOURS[2]}
+    assert {line.get_color() for line in figure.axes[1].lines} == {looks.COLOURS[2]}
     legend = [text.get_text() for text in figure.legends[0].get_texts()]
     assert legend == ["Dil-FCN", "Dil-FCN + SGR (2 seeds)"]
     assert "Not shown: it." in figure.get_supxlabel()

@@ -154,9 +154,9 @@ ADDITIONS = {
             ]
         },
         OF_GARDEN
-        | {"download/garden", "components/garden"}
+        | {"download/garden", "components/garden", "predictions/garden"}
         | {f"{kind}/garden-fcn-sgr" for kind in ("train", "evaluate", "semantics")},
-        "the plan and the tables",
+        "dataset garden",
         set(),
     ),
     "row": Addition(
@@ -165,7 +165,7 @@ ADDITIONS = {
         {ROWS: [of_row("garden-fcn", "garden", "fcn", "resnet101")]},
         {"train/garden-fcn", "evaluate/garden-fcn"},
         "row garden-fcn",
-        OF_GARDEN,
+        OF_GARDEN | {"predictions/garden"},
     ),
     "head": Addition(
         "garden-linear",
@@ -296,7 +296,7 @@ def test_an_addition_touches_no_entry_of_another_row_dataset_or_backbone(
     assert after.keys() - before.keys() == addition.entries and before.keys() <= after.keys()
     changed = {key for key in before if before[key] != after[key]}
     drawn = (
-        {key for key in before if key.startswith(("table/", "figures/", "sweep/"))}
+        {key for key in before if key.startswith(("table/", "figures/", "detection_figures/", "sweep/"))}
         if addition.titled
         else set()
     )
@@ -323,7 +323,9 @@ def made(grown: Grown) -> Path:
     """The copy after DVC has made the table of the new dataset and its figures, with all that they need."""
     names = ran(dvc(grown.root, "repro", "table_garden", "figures_garden"))
     of_rows = {f"{path}:{name}@mini" for path, name in stages_of(grown.root)}
-    assert of_rows < {*names} and len(names) == len({*names}) == len(of_rows) + 3  # plan, table and figures
+    assert (
+        of_rows < {*names} and len(names) == len({*names}) == len(of_rows) + 4
+    )  # plan, table, predictions, figures
     return grown.root
 
 

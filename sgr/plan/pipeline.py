@@ -78,13 +78,16 @@ def write(params: Params, root: Path) -> list[Path]:
 def check(params: Params, root: Path) -> None:
     """Raises UserError if the files are not those of the parameters: names the row, and the command that mends it."""
     wanted, there = expected(params, root), _on_disk(root)
-    for part in _parts(params, root):
+    parts = list(_parts(params, root))
+    # the top last: a row's file says which row it is, where the top may differ for the same reason
+    for part in sorted(parts, key=lambda part: part.folder == Path()):
+        if part.folder == Path():
+            for path in there.keys() - wanted.keys():
+                raise UserError(f"{path} holds stages of nothing in params/rows.yaml: run `{COMMAND}`")
         path = part.folder / "dvc.yaml"
         if there.get(path) != wanted[path]:
             how = "differs from" if path in there else "is missing:"
             raise UserError(f"{path} {how} the stages of {part.of}: run `{COMMAND}`")
-    for path in there.keys() - wanted.keys():
-        raise UserError(f"{path} holds stages of nothing in params/rows.yaml: run `{COMMAND}`")
 
 
 def _parts(params: Params, root: Path) -> Iterator[Part]:

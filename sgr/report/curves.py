@@ -15,6 +15,7 @@ from sgr.errors import UserError
 from . import shown, style
 from .chart import chart
 from .labels import Network
+from .looks import looks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,8 +83,8 @@ def draw_curves(curves: Sequence[Curve], left_out: str = "") -> Figure:
         left_out: the words that name the rows that are not drawn.
     """
     terms = terms_of(curves)
-    looks = _looks(curves)
-    handles = [_handle(network, frame, look) for (network, frame), look in zip(curves, looks, strict=True)]
+    found = _looks(curves)
+    handles = [_handle(network, frame, look) for (network, frame), look in zip(curves, found, strict=True)]
     lines = -(-len(terms) // ACROSS)
     across = -(-len(terms) // lines)
     height = HEIGHT * lines + (0.1 if lines > 1 else 0)
@@ -93,7 +94,7 @@ def draw_curves(curves: Sequence[Curve], left_out: str = "") -> Figure:
     grid = figure.add_gridspec(lines, across, width_ratios=ratios)
     for number, term in enumerate(terms):
         axes = figure.add_subplot(grid[divmod(number, across)])
-        _panel(axes, term, term.replace("_", " "), curves, looks)
+        _panel(axes, term, term.replace("_", " "), curves, found)
         axes.set_xlabel("iteration")
     return figure
 
@@ -116,17 +117,17 @@ def _handle(network: Network, frame: pd.DataFrame, look: dict[str, Any]) -> Any:
 
 def _looks(curves: Sequence[Curve]) -> list[dict[str, Any]]:
     """Colour and line style of each; lines have no markers."""
-    return [{**look, "marker": ""} for look in style.looks([network for network, _ in curves])]
+    return [{**look, "marker": ""} for look in looks([network for network, _ in curves])]
 
 
 def _panel(
-    axes: Axes, column: str, title: str, curves: Sequence[Curve], looks: Sequence[dict[str, Any]]
+    axes: Axes, column: str, title: str, curves: Sequence[Curve], found: Sequence[dict[str, Any]]
 ) -> None:
     """Draw one column of every row that has it."""
     from matplotlib.ticker import MaxNLocator
 
     bounds = []
-    for (_, frame), look in zip(curves, looks, strict=True):
+    for (_, frame), look in zip(curves, found, strict=True):
         if column not in frame:
             continue
         seeds = [part for _, part in frame[np.isfinite(frame[column])].groupby("seed")]

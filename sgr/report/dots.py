@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from . import style
 from .labels import Network
+from .looks import looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,8 +28,8 @@ def draw(axes: Axes, names: Sequence[str], methods: Sequence[Dots], most: float)
     """A line a name, the first at the top, and on it a dot a method, the first highest; the scale ends past `most`."""
     places = np.arange(len(names), dtype=np.float64)
     offsets = np.linspace(-SPREAD / 2, SPREAD / 2, len(methods)) if len(methods) > 1 else [0.0]
-    looks = style.looks([method.network for method in methods])
-    for method, look, offset in zip(methods, looks, offsets, strict=True):
+    found = looks([method.network for method in methods])
+    for method, look, offset in zip(methods, found, offsets, strict=True):
         there = ~np.isnan(method.values).all(0)
         values, y = method.values[:, there], places[there] + offset
         axes.hlines(y, np.nanmin(values, 0), np.nanmax(values, 0), color=look["color"], linewidth=0.8)
@@ -57,10 +57,10 @@ def handles(methods: Sequence[Dots], titles: Sequence[str]) -> list[Any]:
     """Entries of the legend."""
     from matplotlib.lines import Line2D
 
-    looks = style.looks([method.network for method in methods])
+    found = looks([method.network for method in methods])
     return [
         Line2D([], [], color=look["color"], marker=look["marker"], markersize=3.5, mew=0, lw=0.8, label=title)
-        for look, title in zip(looks, titles, strict=True)
+        for look, title in zip(found, titles, strict=True)
     ]
 
 

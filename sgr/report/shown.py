@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from . import labels
 from .labels import Network, backbone_title
@@ -35,9 +35,13 @@ def of_leader(rows: Mapping[str, Network], candidates: Iterable[str]) -> list[st
 
 
 def predicted(params: Params, dataset: str) -> list[str]:
-    """The rows of a dataset whose predictions its figures show; none where no row keeps example images."""
+    """The rows of a dataset whose predictions its figures show; none where no row keeps example images.
+
+    They are the first two kinds of `leading`, so that a new ablation changes no stage but its own.
+    """
     rows = {name: labels.network(row) for name, row in params.rows.items() if row.dataset == dataset}
-    chosen = leading(rows)
+    leader = first_with_sgr(rows)
+    chosen = leading(rows, [row for row in rows if _rank(rows[row], leader) <= 1])
     return chosen if any(rows[row].has_regions for row in chosen) else []
 
 
@@ -89,7 +93,7 @@ def _bare(network: Network) -> Network:
     return replace(network.plain, training=())
 
 
-def _rank(network: Network, leader: Network | None) -> tuple[Any, ...]:
+def _rank(network: Network, leader: Network | None) -> int:
     if _bare(network) == leader:
-        return (2,) if network.changes or network.training or network.prototypes else (0,)
-    return (1,) if network.unit == "none" and network.has_regions else (3,)
+        return 2 if network.changes or network.training or network.prototypes else 0
+    return 1 if network.unit == "none" and network.has_regions else 3

@@ -1,4 +1,4 @@
-"""What every figure shares: its width on a page, its text, the colours of methods, and bytes of the picture alone."""
+"""What every figure shares: its width on a page, its text, and bytes of the picture alone."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from sgr.files import write_bytes
 
-from .labels import UNITS, Network
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -21,10 +19,6 @@ ONE_COLUMN, TWO_COLUMNS, TALLEST = 3.3, 6.9, 8.8
 TEXT = 7  # points
 LINE = 0.14  # inches that a line of text takes
 DPI = 150  # of the PNG, which is then about as wide as a web page's column
-# Okabe and Ito's colours, told apart by colour-blind readers; black and their pale yellow left out.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5F4690", "#666666")
-DASHES = ("solid", (0, (5, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # Type 42 embeds the glyphs as outlines, which publishers ask for.
 SETTINGS: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # it ships with matplotlib
@@ -57,27 +51,6 @@ def drawing() -> Iterator[None]:
     with matplotlib.rc_context(matplotlib.rcParamsDefault):
         matplotlib.rcParams.update(SETTINGS)
         yield
-
-
-def looks(networks: Sequence[Network]) -> list[dict[str, Any]]:
-    """Colour, line style and marker of each: a unit has the same in every figure, other rows those that are left."""
-    units = list(UNITS)
-    found: list[dict[str, Any]] = []
-    taken: list[int] = []
-    for network in networks:
-        own = network.changes or network.training or (network.prototypes and network.unit != "none")
-        place = len(units) if network.prototypes else units.index(network.unit)
-        if own or place in taken:
-            place = max([*taken, len(units)]) + 1
-        taken.append(place)
-        found.append(
-            {
-                "color": COLOURS[place % len(COLOURS)],
-                "linestyle": DASHES[place // len(COLOURS) % len(DASHES)],
-                "marker": MARKERS[place % len(MARKERS)],
-            }
-        )
-    return found
 
 
 @cache
