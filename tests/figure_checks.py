@@ -17,6 +17,7 @@ SLACK = 0.5  # pixels of rounding
 
 def check(figure: Figure) -> None:
     """Assert all of it."""
+    figure.set_dpi(style.DPI)  # letters are a little wider or narrower at another
     with style.drawing():
         figure.draw_without_rendering()
     width, height = figure.get_size_inches()

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAP = 0.05  # inches
-COLUMNS = 1 + shown.MOST
-WRONG = (213, 94, 0)
+WRONG = (0, 0, 0)  # no palette has it
 KEY = "Above: prediction, single-scale. Below: where it is wrong, and on how many of the labelled pixels."
 
 
@@ -95,7 +94,8 @@ def draw_predictions(
         colours: (classes, 3) uint8.
         left_out: the words that name the rows that are not drawn.
     """
-    width = (style.TWO_COLUMNS - (COLUMNS - 1) * GAP) / max(3, 1 + len(methods))
+    columns = max(3, 1 + len(methods))
+    width = (style.TWO_COLUMNS - (columns - 1) * GAP) / columns
     names = shown.methods([method.network for method in methods])
     titles = [style.wrapped(name, width, "bold") for name in names]
     head = 0.05 + style.LINE * max(map(len, titles))

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 GAP, GROUP_GAP, HEAD, BAR = 0.04, 0.12, 0.24, 0.2  # inches; BAR: of the scale of the heat
 KEY = (
-    "The most active regions of each method, in reading order. Over a region: the class with most of its weight on "
-    "labelled pixels, and that share."
+    "Each method's most active regions, in reading order; over a region: the class with most of its labelled weight, "
+    "and its share."
 )
 
 
