@@ -142,7 +142,7 @@ def _image(
     for group, example in enumerate(of_rows):
         for place, region in enumerate(example.regions[: 2 * grid.across]):
             weight = on_image(region, example.label.shape, example.covers)
-            words = caption(example.label, weight, classes, grid.width)
+            words = caption(example.label, weight, classes, grid.width + GAP / 2)
             line, column = divmod(place, grid.across)
             picture(grid.start(group, column), line, words, heat(example.image, weight))
         if not len(example.regions):
