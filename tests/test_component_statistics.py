@@ -258,8 +258,9 @@ def test_files_of_the_report(tmp_path: Path) -> None:
     lines = [
         [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line
     ]
-    car = next(line for line in lines if line[0] == "car")
-    assert car[:9] == ["car", "10", "60.0 %", "20.0 %", "10.0 %", "10.0 %", "0.800", "0.750", "20"]
+    of_components, of_instances = (line for line in lines if line[0] == "car")
+    assert of_components == ["car", "10", "60.0 %", "20.0 %", "10.0 %", "10.0 %", "0.800", "0.750"]
+    assert of_instances == ["car", "20", "30.0 %", "40.0 %", "5.0 %", "25.0 %"]
     assert ["all", "7.5", "7.5", "11", "50.0 %"] in lines
     assert not any(line[0] == "road" for line in lines)  # stuff has a line in the CSV file alone
     with open(folder / "component_statistics_cityscapes.csv", newline="") as file:

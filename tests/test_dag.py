@@ -164,7 +164,9 @@ def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> N
     for dataset in parameters()["datasets"]:
         figures |= {f"{kind}_{dataset}" for kind in ("tokens", "predictions", "class_iou", "curves")}
     expected |= {f"results/mini/figures/{name}.{kind}" for name in figures for kind in ("png", "pdf")}
+    expected |= {f"results/mini/claims.{kind}" for kind in ("md", "csv", "json")}
     expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md")}
+    assert "results/README.md" in {out["path"] for out in lock["entrance"]["outs"]}
     outs = {out["path"] for entry in lock.values() for out in entry["outs"]}
     assert expected <= outs
     for path in expected | {out for out in outs if out.startswith("results/")}:
@@ -179,8 +181,8 @@ def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> N
             assert "enerated" in headline or headline == "No row is trained yet."  # of the few rows here
 
 
-def tables(name: str) -> tuple[str, str]:
-    return f"table{name}.md", f"table{name}.csv"
+def tables(name: str) -> tuple[str, str, str]:
+    return f"table{name}.md", f"table{name}.csv", f"table{name}.tex"
 
 
 def test_the_rows_hold_every_kind() -> None:

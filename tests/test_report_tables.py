@@ -13,13 +13,14 @@ import pytest
 from sgr.errors import UserError
 from sgr.plan.entries import entries
 from sgr.plan.params import load
-from sgr.report import published
+from sgr.report import overhead, published
 from sgr.report.builder import Built, build, compare, gains
 from sgr.report.labels import Network, networks
 from sgr.report.markdown import number
+from sgr.report.marks import named
 from sgr.report.specification import Measure, Table
 from sgr.report.statistics import gain, spread
-from sgr.report.tables import is_ablation, table1, table2, table3, table4, tables, write_table
+from sgr.report.tables import is_ablation, splits_of, table1, table2, table3, table4, tables, write_table
 from tests.made_of import SOUND, SPLITS, real, tiny
 from tests.scratch import checked
 
@@ -107,9 +108,9 @@ def test_difference_is_ours_minus_paper() -> None:
     assert gains("m", 38.8, 37.8, None, None)["m_gain_paper"] == 1.0
 
 
-def test_number_shows_sign_deviation_and_no_negative_zero() -> None:
-    assert number("x", 2, "s")({"x": 38.801, "s": 0.254}) == "38.80 ± 0.25"
-    assert number("x", 1, signed=True)({"x": -0.01}) == "+0.0"
+def test_number_shows_deviation_and_no_negative_zero() -> None:
+    assert number("x", 2, "s")({"x": 38.801, "s": 0.254}) == "38.80±0.25"
+    assert number("x", 1)({"x": -0.01}) == "0.0"
     assert number("x", 1)({"x": None}) == "—"
 
 
@@ -200,14 +201,10 @@ def test_our_rows_stand_beside_their_base(tmp_path: Path) -> None:
     sgr = lines["mine"]
     assert (sgr["base"], sgr["split"], sgr["miou_ss_gain_ours"]) == ("its-base", "test", 2.5)
     assert sgr["note"] == "not in the paper's table"
-    assert cells(built.markdown, "SegFormer + SGR")[:6] == [
-        "SegFormer + SGR",
-        "—",
-        "tiny",
-        "1.25 M",
-        "1",
-        "—",
-    ]
+    assert cells(built.markdown, "SegFormer + SGR") == [
+        "SegFormer + SGR", "tiny", "**32.50**† (+2.50)", "**33.50**† (+2.50)", "", "", "", "",
+    ]  # fmt: skip
+    assert "Not in the paper's table: COCO-Stuff-10K: DeepLabV3, SegFormer + SGR.\n" in built.markdown
     assert lines["deep"]["note"] == "not in the paper's table; not yet trained by this project"
     assert lines["its-base"]["note"] == ""
 
@@ -252,7 +249,8 @@ def test_table1(tmp_path: Path) -> None:
         line for line in lines.values() if line["row"] not in ("cocostuff10k-fcn", "cocostuff10k-fcn-sgr")
     ]
     assert len(others) > 27
-    assert markdown.count("not yet trained by this project") == len(others)
+    assert {line["note"].rpartition("; ")[2] for line in others} == {"not yet trained by this project"}
+    assert "— nothing to measure, or not trained yet.\n" in markdown
     sgr = lines["cocostuff10k-fcn-sgr"]
     assert float(sgr["miou_ss_ours"]) == 33.0  # mean of 31 and 35
     assert float(sgr["miou_ss_std"]) == pytest.approx(8**0.5)
@@ -262,13 +260,13 @@ def test_table1(tmp_path: Path) -> None:
     assert float(sgr["miou_ss_gain_std"]) == pytest.approx(2**0.5)  # gains 1 and 3
     assert (sgr["backbone_ours"], sgr["parameters"], sgr["seeds"]) == ("tiny", "1250000", "2")
     shown = cells(markdown, "Dil-FCN + SGR")
-    assert shown[:10] == [
-        "Dil-FCN + SGR", "ResNet-101", "tiny", "1.25 M", "2",
-        "38.8", "33.00 ± 2.83", "-5.80", "+1.0", "+2.00 ± 1.41",
+    assert shown == [
+        "Dil-FCN + SGR", "tiny",
+        "**33.00±2.83** (+2.00±1.41) [38.8]", "**34.00±2.83** (+2.00±1.41) [39.7]", "—", "—", "—", "—",
     ]  # fmt: skip
-    missing = cells(markdown, "MaskFormer + SGR")
-    assert missing[2:5] == ["—"] * 3
-    assert missing[6:8] == ["—"] * 2
+    assert cells(markdown, "MaskFormer + SGR") == ["MaskFormer + SGR", "ResNet-101", "—", "—", "", "", "", ""]
+    assert "In brackets the paper's number, where images and schedule are the paper's." in markdown
+    assert "Each number is the mean over n = 2 seeds ± the sample standard deviation.\n" in markdown
     assert lines["cocostuff10k-segformer"]["miou_ss_paper"] == ""
     assert lines["cityscapes-fcn-sgr"]["miou_ss_gain_paper"] == "0.8"  # where the paper prints 0.7
     summary = json.loads((folder / "summary" / "table1.json").read_text())
@@ -281,16 +279,13 @@ def test_table2(tmp_path: Path) -> None:
     tokens(folder, "cityscapes", "cityscapes-fcn-sgr", 0.25, 0.5, real("cityscapes"))
     markdown, _ = written(tmp_path, "table2")
     class_level, instance_level = markdown.split("## Instance level")
-    assert class_level.count("not yet trained by this project") == class_level.count("\n| ") - 2
-    assert instance_level.count("not yet trained by this project") == 3
     assert "crowd regions and stuff are left out" in instance_level
-    line = next(line for line in class_level.splitlines() if "1.25 M" in line)
-    assert [cell.strip() for cell in line.strip("|").split("|")] == [
-        "Cityscapes", "Dil-FCN + SGR", "ResNet-101", "tiny", "1.25 M", "1",
-        "0.293", "0.250", "-0.043", "0.469", "0.500", "+0.031", "",
+    assert cells(class_level, "Dil-FCN + SGR") == [
+        "Dil-FCN + SGR", "tiny", "—", "—", "—", "—", "0.250 [0.293]", "0.500 [0.469]"
     ]  # fmt: skip
-    assert "S_C ↓ ours" in class_level
-    assert "D_I ↑ ours" in instance_level
+    assert cells(class_level, "method")[-2:] == ["Cityscapes S_C ↓", "Cityscapes D_C ↑"]
+    assert cells(instance_level, "method")[2:] == ["S_I ↓", "D_I ↑"]
+    assert cells(instance_level, "Dil-FCN + SGR")[2:] == ["—", "—"]
 
 
 def test_instance_level_is_of_the_networks_trained_on_cocostuff(tmp_path: Path) -> None:
@@ -335,7 +330,10 @@ def test_table4_compares_multi_scale(tmp_path: Path) -> None:
     assert (float(ablated["miou_ms_gain_paper"]), float(ablated["miou_ms_gain_ours"])) == (-2.0, -1.0)
     assert float(ablated["s_c_difference"]) == pytest.approx(0.3 - 0.519)
     assert (whole["s_i_paper"], whole["s_i_ours"]) == ("0.315", "")
-    assert markdown.count("not yet trained by this project") == 5
+    assert [line["note"] for line in lines.values()].count("not yet trained by this project") == 5
+    # where more than one is compared, the best is bold
+    assert cells(markdown, "Dil-FCN + SGR")[2:4] == ["**39.00** [39.7]", "**0.300** [0.226]"]
+    assert cells(markdown, "Dil-FCN + SGR, w/o cosine")[2] == "38.00 (-1.00) [37.7]"
 
 
 def test_camvid_table_has_every_row_in_order(tmp_path: Path) -> None:
@@ -358,12 +356,12 @@ def test_camvid_table_has_every_row_in_order(tmp_path: Path) -> None:
         "camvid-fcn-sgr-no-token-supervision",
     ]
     assert cells(markdown, "Dil-FCN + SGR") == [
-        "Dil-FCN + SGR", "tiny", "1.25 M", "2",
-        "35.00 ± 1.41", "+2.00 ± 0.00", "36.00 ± 1.41", "+2.00 ± 0.00",
-        "35.00 ± 1.41", "+2.00 ± 0.00", "36.00 ± 1.41", "+2.00 ± 0.00", "0.300", "0.400",
+        "Dil-FCN + SGR", "tiny",
+        "**35.00±1.41** (+2.00±0.00)", "**36.00±1.41** (+2.00±0.00)",
+        "**35.00±1.41** (+2.00±0.00)", "**36.00±1.41** (+2.00±0.00)", "0.300", "0.400",
     ]  # fmt: skip
-    assert cells(markdown, "Dil-FCN")[5] == "—"
-    assert cells(markdown, "Dil-FCN + GloRe")[1:] == ["—"] * 13  # not trained
+    assert cells(markdown, "Dil-FCN")[2:4] == ["33.00±1.41", "34.00±1.41"]
+    assert cells(markdown, "Dil-FCN + GloRe")[2:] == ["—"] * 6  # not trained
     assert not [name for name in lines["camvid-fcn"] if "paper" in name]
     # of SGR's row on val, not of its ablation
     summary = {"camvid": {"gain_ss": 2.0, "gain_ms": 2.0, "S_C": 0.3, "D_C": 0.4}}
@@ -405,7 +403,7 @@ def test_a_new_column_is_one_measure(tmp_path: Path) -> None:
     written_json(tmp_path / "camvid" / "a.json", content)
     built = build(more, tmp_path, {"a": ROWS["camvid-fcn"]})
     assert by_row(built)["a"]["accuracy_ours"] == 93.5
-    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50 †"
+    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50†"
 
 
 def test_parameters_are_read_beside_a_seeds_splits_too(tmp_path: Path) -> None:
@@ -420,7 +418,7 @@ def test_tables_are_the_same_bytes_again(tmp_path: Path) -> None:
     result(tmp_path / "mini", "camvid", "camvid-fcn", {"0": 1 / 3})
     written(tmp_path, "table_camvid")
     paths = sorted((tmp_path / "mini").rglob("table_camvid.*"))
-    assert len(paths) == 3
+    assert len(paths) == 4
     before = [path.read_bytes() for path in paths]
     written(tmp_path, "table_camvid")
     assert [path.read_bytes() for path in paths] == before
@@ -492,8 +490,8 @@ def test_a_part_or_another_schedule_has_no_difference_to_the_paper(tmp_path: Pat
     )
     line = lines["cocostuff10k-fcn-sgr"]
     assert (line["miou_ss_ours"], line["miou_ss_difference"], line["miou_ss_mark"]) == ("0.68", "", "†")
-    shown = cells(markdown, "Dil-FCN + SGR")
-    assert shown[5:8] == ["38.8", "0.68 †", "+1.0"] and "difference |" not in markdown
+    assert cells(markdown, "Dil-FCN + SGR")[2:4] == ["0.68†", "1.68†"] and "[" not in markdown
+    assert "The paper's numbers, of other images or another schedule, stand in the CSV file." in markdown
     assert below(markdown) == [
         "† measured on a part of the dataset: 8 of 1000 images of test; trained on a part of the dataset: 8 of 9000 "
         "images of train; another schedule than the paper's 60000 iterations of 16 crops of 512 × 512 pixels."
@@ -525,8 +523,8 @@ def test_a_row_that_deviates_has_a_dash_beside_one_that_does_not(
     result(tmp_path, "cocostuff10k", "cocostuff10k-fcn", {"0": 37.0}, {"about": real("cocostuff10k")})
     result(tmp_path, "cocostuff10k", "cocostuff10k-fcn-sgr", {"0": 38.0}, {"about": about})
     built = build(table1(), tmp_path, ROWS)
-    assert cells(built.markdown, "Dil-FCN")[5:8] == ["37.8", "37.00", "-0.80"]
-    assert cells(built.markdown, "Dil-FCN + SGR")[5:8] == ["38.8", "38.00 †", "—"]
+    assert cells(built.markdown, "Dil-FCN")[2] == "37.00 [37.8]"
+    assert cells(built.markdown, "Dil-FCN + SGR")[2] == "38.00† (+1.00)"  # not compared, nor the best of both
     (line,) = below(built.markdown)
     assert line.startswith(f"† {words}") and line.endswith(" (Dil-FCN + SGR).") and ";" not in line
 
@@ -554,9 +552,9 @@ def test_nothing_is_gained_by_or_from_a_collapsed_row(tmp_path: Path, collapsed:
     tokens(tmp_path, "camvid", "camvid-fcn-sgr", 0.3, 0.4)
     built = build(TABLES["table_camvid"], tmp_path, ROWS)
     sgr = cells(built.markdown, "Dil-FCN + SGR")
-    own = cells(built.markdown, name)[4]
-    assert own == f"{30 if collapsed == 'camvid-fcn' else 36}.00 ± 0.00 †‡"
-    assert sgr[5] == "—" and sgr[7] == "+6.00 ± 0.00"
+    own = cells(built.markdown, name)[2]
+    assert own == f"{30 if collapsed == 'camvid-fcn' else 36}.00±0.00†‡"
+    assert "(" not in sgr[2] and sgr[3] == "**37.00±0.00**† (+6.00±0.00)"
     expected = {"gain_ms": 6.0, "S_C": 0.3, "D_C": 0.4}
     assert built.summary == {"camvid": expected}
     words = "predicts one class for everything with some seeds"
@@ -570,8 +568,8 @@ def test_a_row_must_beat_the_most_frequent_class(tmp_path: Path) -> None:
     for row, miou in (("camvid-fcn", 0.5), ("camvid-fcn-sgr", 0.51)):
         result(tmp_path, "camvid", row, {"0": miou})
     built = build(TABLES["table_camvid"], tmp_path, ROWS)
-    assert cells(built.markdown, "Dil-FCN")[4:7] == ["0.50 †‡", "—", "1.50 †"]
-    assert cells(built.markdown, "Dil-FCN + SGR")[4:6] == ["0.51 †", "+0.01"]
+    assert cells(built.markdown, "Dil-FCN")[2:4] == ["0.50†‡", "1.50†"]
+    assert cells(built.markdown, "Dil-FCN + SGR")[2] == "0.51† (+0.01)"
     assert below(built.markdown)[1] == "‡ no better than the most frequent class everywhere (Dil-FCN)."
 
 
@@ -593,12 +591,104 @@ def test_a_detector_is_compared_where_its_start_is_too(tmp_path: Path) -> None:
         "The whole of MS-COCO (118287 images of train2017, 5000 images of val2017); shorter sides of 640 to 800 "
         "pixels, ResNet-101, 270000 iterations of 8 images."
     )
-    assert cells(boxes, "Mask R-CNN C4 + SGR")[5:8] == ["41.91", "40.00", "-1.91"]
-    assert cells(boxes, "Mask R-CNN C4 + GloRe")[5:8] == ["38.85", "40.00 †", "—"]
-    assert cells(masks, "Mask R-CNN C4 + GloRe")[6] == "40.00 †‡"
+    assert cells(boxes, "Mask R-CNN C4 + SGR")[2] == "40.00 [41.91]"
+    assert cells(boxes, "Mask R-CNN C4 + GloRe")[2] == "40.00†"
+    assert cells(masks, "Mask R-CNN C4 + GloRe")[2] == "40.00†‡"
     assert below(boxes) == [
         "† from a network trained on a part of its dataset: 8 of 9000 images of train (Mask R-CNN C4 + GloRe); from a "
         "network of another schedule than the paper's 60000 iterations of 16 crops of 512 × 512 pixels "
         "(Mask R-CNN C4 + GloRe)."
     ]
     assert below(masks)[1] == "‡ finds nothing (Mask R-CNN C4 + GloRe)."
+
+
+# What people see
+
+
+def shown(built: Built) -> list[list[str]]:
+    """The cells of every line of every grid, headers too, as they are read."""
+    lines = [
+        line for grid in built.grids for line in [[" ".join(column) for column in grid.columns], *grid.rows]
+    ]
+    return [[cell.replace("**", "") for cell in line] for line in lines]
+
+
+@pytest.mark.parametrize("profile", PARAMS.profiles)
+def test_no_table_of_any_profile_has_more_than_8_columns(tmp_path: Path, profile: str) -> None:
+    params = checked(tmp_path, {"profile": profile})
+    specified = tables(splits_of(params))
+    assert specified.keys() == TABLES.keys()
+    for table in specified.values():
+        assert {len(line) for line in shown(build(table(), tmp_path, ROWS))} <= set(range(4, 9))
+    assert 1 + len(params.chosen.sweep.L) <= 8
+    assert len(overhead.columns()) <= 8
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_line_is_as_wide_as_a_page(table: str) -> None:
+    """At most 130 characters, of numbers of one seed; of more, they break between number and gain."""
+    built = build(TABLES[table], ROOT / "results" / "mini", ROWS)
+    for grid in built.grids:
+        rows = [[cell.replace("**", "") for cell in row] for row in grid.rows]
+        assert sum(max(map(len, column)) for column in zip(*rows, strict=True)) <= 130
+    longest = max((word for line in shown(built) for cell in line[2:] for word in cell.split()), key=len)
+    assert len(longest) <= 14, longest
+
+
+def test_the_best_of_a_framework_and_backbone_is_bold(tmp_path: Path) -> None:
+    """Of both where they are shown alike; never of one alone, nor a row that has failed."""
+    for row, miou in (
+        ("ade20k-fcn", 30.0),
+        ("ade20k-fcn-glore", 30.001),
+        ("ade20k-fcn-sgr", 29.0),
+        ("ade20k-upernet", 50.0),
+        ("ade20k-deeplabv3", 20.0),
+    ):
+        result(tmp_path, "ade20k", row, {"0": miou})
+    failed = result(tmp_path, "ade20k", "ade20k-deeplabv3-sgr", {"0": 21.0})
+    failed.write_text(failed.read_text().replace('"collapsed_ss": false', '"collapsed_ss": true'))
+    markdown = build(table1(), tmp_path, ROWS).markdown
+    assert cells(markdown, "Dil-FCN")[4] == "**30.00**†"
+    assert cells(markdown, "Dil-FCN + GloRe")[4] == "**30.00**† (+0.00)"
+    assert cells(markdown, "Dil-FCN + SGR")[4] == "29.00† (-1.00)"
+    assert cells(markdown, "UperNet")[4] == "50.00†"
+    assert cells(markdown, "DeepLabV3")[4:6] == ["20.00†", "21.00†"]
+    assert cells(markdown, "DeepLabV3 + SGR")[4:6] == ["21.00†‡", "**22.00**† (+1.00)"]
+
+
+def test_of_S_the_lowest_of_a_column_is_bold(tmp_path: Path) -> None:
+    for row, S in (("ade20k-fcn-glore", 0.7), ("ade20k-maskformer", 0.3), ("ade20k-fcn-sgr", 0.5)):
+        tokens(tmp_path, "ade20k", row, S, S)
+    markdown = build(table2(), tmp_path, ROWS).markdown
+    assert cells(markdown, "MaskFormer")[4:6] == ["**0.300**†", "0.300†"]
+    assert cells(markdown, "Dil-FCN + GloRe")[4:6] == ["0.700†", "**0.700**†"]
+
+
+def test_n_is_stated_once_with_the_rows_that_have_another(tmp_path: Path) -> None:
+    for row, n in (
+        ("ade20k-fcn", 2),
+        ("ade20k-fcn-sgr", 2),
+        ("cityscapes-fcn", 2),
+        ("cityscapes-fcn-sgr", 1),
+    ):
+        result(tmp_path, row.partition("-")[0], row, {str(seed): 30.0 + seed for seed in range(n)})
+    (told,) = [line for line in build(table1(), tmp_path, ROWS).markdown.splitlines() if "n = " in line]
+    assert told.endswith(
+        "Each number is the mean over n = 2 seeds ± the sample standard deviation; of one seed (n = 1): Cityscapes: "
+        "Dil-FCN + SGR."
+    )
+
+
+def test_lines_are_named_by_dataset_where_there_are_several() -> None:
+    of = [("A", "x"), ("A", "y"), ("A", "z"), ("B", "x"), ("B", "y")]
+    assert named([("A", "x"), ("B", "x"), ("B", "y")], of) == "A: x; B"
+    assert named([("A", "x"), ("A", "y")], of) == "A: all but z"
+    assert named([("A", "x")], of[:3]) == "x" and named([("A", "y"), ("A", "z")], of[:3]) == "all but x"
+
+
+def test_two_rows_of_one_network_have_a_line_each(tmp_path: Path) -> None:
+    twice = {"a": ROWS["camvid-fcn"], "b": ROWS["camvid-fcn"]}
+    for row, miou in (("a", 30.0), ("b", 31.0)):
+        result(tmp_path, "camvid", row, {"0": miou})
+    (grid,) = build(TABLES["table_camvid"], tmp_path, twice).grids
+    assert [row[2] for row in grid.rows] == ["30.00†", "**31.00**†"]

@@ -37,7 +37,14 @@ from sgr.plan.stage_settings import (
     WeightsSettings,
 )
 from sgr.report import labels, published, shown
-from sgr.report.settings import FiguresSettings, Pair, SweepSettings, TableSettings
+from sgr.report.settings import (
+    ClaimsSettings,
+    EntranceSettings,
+    FiguresSettings,
+    Pair,
+    SweepSettings,
+    TableSettings,
+)
 from sgr.report.tables import splits_of, tables
 from sgr.training.settings import TrainSettings
 
@@ -53,6 +60,8 @@ ROOTS = {
     "weights": ("sgr.models.weights",),
     "component_statistics": ("sgr.evaluation.component_statistics", "sgr.report.component_statistics"),
     "table": ("sgr.report.tables",),
+    "claims": ("sgr.report.claims.writing",),
+    "entrance": ("sgr.report.entrance",),
     "predictions": ("sgr.evaluation.predictions",),
     "figures": (
         "sgr.report.tokens",
@@ -110,6 +119,8 @@ class _Planner:
         )
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
+        yield "claims/all", self.claims()
+        yield "entrance/all", self.entrance()
 
     def row(self, name: str) -> Entries:
         """The entries of a row by stage."""
@@ -377,6 +388,18 @@ class _Planner:
         own = {dataset: splits[dataset] for dataset in splits if dataset in datasets}
         roots = [f"sgr.datasets.{dataset}" for dataset in sorted(titles)]
         return self.entry("table", TableSettings(name, rows, own), roots=roots)
+
+    def claims(self) -> Entry[ClaimsSettings]:
+        """What the paper's claims are judged by: every row."""
+        rows = dict(labels.networks(self.params))
+        settings = ClaimsSettings(rows, splits_of(self.params), tuple(sorted(self.profile.subset)))
+        roots = [f"sgr.datasets.{name}" for name in sorted({row.dataset for row in rows.values()})]
+        return self.entry("claims", settings, roots=roots)
+
+    def entrance(self) -> Entry[EntranceSettings]:
+        profiles = self.params.profiles
+        order = sorted(profiles, key=lambda name: (profiles[name].data == "generated", name))
+        return self.entry("entrance", EntranceSettings(tuple(order)))
 
     def figures(self, name: str, split: str = "", stage: str = "figures") -> Entry[FiguresSettings]:
         """Of a dataset; its numbers are of `split`, or of the paper's, or of the first that it is evaluated on."""

@@ -88,7 +88,8 @@ class Sources:
     def closure(self, modules: Iterable[str], apart: tuple[str, ...] = ()) -> set[str]:
         """The modules, all they import directly or not, and the packages around each of them.
 
-        Of such a package only `__init__.py` counts, not what its functions import when somebody calls them.
+        Of such a package only `__init__.py` counts, not what its functions import when somebody calls them. The one at
+        the top only exports names to other projects: no module here takes one of them.
         """
         found: set[str] = set()
         waiting = list(modules)
@@ -101,7 +102,7 @@ class Sources:
             found.add(name)
             waiting += self._imports[name]
         parts = [name.split(".") for name in found]
-        return found | {".".join(of[:depth]) for of in parts for depth in range(1, len(of))}
+        return found | {".".join(of[:depth]) for of in parts for depth in range(2, len(of))}
 
     def _pin(self, library: str, importer: str) -> tuple[str, str]:
         """Name and version of a library in requirements.txt."""

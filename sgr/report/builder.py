@@ -1,30 +1,26 @@
-"""A table from its specification and the result files: its numbers, its Markdown and its summary."""
+"""A table from its specification and the result files: its numbers, what people see of them, and its summary."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from sgr.datasets import describe
 from sgr.errors import UserError
 
 from . import marks
-from .labels import backbone_title
+from .layout import OURS, Cells, Grid, Part, grids, seeds
 from .lines import Line, Rows, lines_of
-from .markdown import DASH, Column, count, gained, measured, number, render, text
+from .markdown import parts_of
 from .notice import notice
-from .specification import Measure, Section, Table
+from .specification import Section, Table
 from .statistics import gain, spread
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Values = Mapping[str, float]
-Cells = dict[str, Any]
-Parts = Sequence[tuple[Section, Sequence[Line]]]
-OURS = "not in the paper's table"
 MISSING = "not yet trained by this project"
 
 
@@ -33,13 +29,24 @@ class Built(NamedTuple):
 
     Attributes:
         frame: a line a row, with every digit.
-        markdown: for people; its first line says what the numbers are of.
+        notice: what the numbers are of.
+        title, reading: heading, and how to read the numbers.
+        grids: for people.
         summary: dataset -> name -> mean over the summarised rows that have the number, to 4 decimals.
     """
 
     frame: pd.DataFrame
-    markdown: str
+    notice: str
+    title: str
+    reading: str
+    grids: list[Grid]
     summary: dict[str, dict[str, float]]
+
+    @property
+    def markdown(self) -> str:
+        """For GitHub; its first line is the notice."""
+        below = [part for grid in self.grids for part in parts_of(grid)]
+        return "\n\n".join([self.notice, f"# {self.title}", self.reading, *below]) + "\n"
 
 
 def build(table: Table, folder: Path, rows: Rows) -> Built:
@@ -54,20 +61,29 @@ def build(table: Table, folder: Path, rows: Rows) -> Built:
     """
     import pandas as pd
 
-    parts = [(section, lines_of(table, section, folder, rows)) for section in table.sections]
-    if not all(lines for _, lines in parts):
+    parts = []
+    for section in table.sections:
+        lines = lines_of(table, section, folder, rows)
+        parts.append(Part(section, lines, [_cells(table, section, line) for line in lines]))
+    if not all(part.lines for part in parts):
         raise UserError(f"{table.title}: no row of params/rows.yaml stands in this table")
-    frames = [pd.DataFrame([_cells(table, section, line) for line in lines]) for section, lines in parts]
+    frames = [pd.DataFrame(part.cells) for part in parts]
     for frame in frames:
         frame["parameters"] = frame["parameters"].astype("Int64")
-    abouts = [about for _, lines in parts for line in lines for about in line.about.values()]
-    texts = [f"{notice(abouts)}\n\n# {table.title}\n\n{table.reading}\n"]
-    for (section, lines), frame in zip(parts, frames, strict=True):
-        heading = f"## {section.heading}\n\n" if section.heading else ""
-        more = f"{section.text}\n\n" if section.text else ""
-        texts.append(f"{heading}{more}{render(frame, _columns(table, section, frame))}\n")
-        texts += _below(table, section, lines)
-    return Built(pd.concat(frames, ignore_index=True), "\n".join(texts), _summary(table, parts))
+    abouts = [about for part in parts for line in part.lines for about in line.about.values()]
+    frame = pd.concat(frames, ignore_index=True)
+    reading = " ".join(filter(None, (table.reading, _of_paper(table, frame), seeds(parts))))
+    return Built(frame, notice(abouts), table.title, reading, grids(table, parts), _summary(table, parts))
+
+
+def _of_paper(table: Table, frame: pd.DataFrame) -> str:
+    """Where the paper's numbers are, if it has any: beside ours where both are of the same images and schedule."""
+    if not table.paper:
+        return ""
+    keys = dict.fromkeys(measure.key for section in table.sections for measure in section.measures)
+    if any(frame[f"{key}_difference"].notna().any() for key in keys if f"{key}_difference" in frame):
+        return "In brackets the paper's number, where images and schedule are the paper's."
+    return "The paper's numbers, of other images or another schedule, stand in the CSV file."
 
 
 def compare(key: str, paper: float | None, ours: Values | None, comparable: bool = True) -> Cells:
@@ -131,59 +147,11 @@ def _cells(table: Table, section: Section, line: Line) -> Cells:
     return cells | {"note": "; ".join(notes)}
 
 
-def _below(table: Table, section: Section, lines: Sequence[Line]) -> list[str]:
-    """What the marks of a section mean."""
-    found = []
-    for line in lines:
-        if line.about:
-            place = (
-                f"{describe(section.dataset or line.network.dataset).title}, " if table.names_dataset else ""
-            )
-            each = [marks.reasons(line, measure, bool(table.paper)) for measure in section.measures]
-            found.append((place + line.network.method, [reason for reasons in each for reason in reasons]))
-    return [f"{text}\n"] if (text := marks.below(found)) else []
-
-
-def _columns(table: Table, section: Section, frame: pd.DataFrame) -> list[Column]:
-    """The columns in Markdown."""
-
-    def backbone(key: str) -> Any:
-        return lambda cells: backbone_title(text(key)(cells))
-
-    network: list[Column] = [("method", text("method"))]
-    if table.names_dataset:
-        network.insert(0, ("dataset", lambda cells: describe(cells["dataset"]).title))
-    if table.paper:
-        network += [
-            ("backbone paper", backbone("backbone_paper")),
-            ("backbone ours", backbone("backbone_ours")),
-        ]
-    else:
-        network.append(("backbone", backbone("backbone_ours")))
-    network += [
-        ("parameters", count("parameters")),
-        ("seeds n", lambda cells: str(cells["seeds"]) if cells["seeds"] else DASH),
-    ]
-    numbers = [column for measure in section.measures for column in _columns_of(table, measure, frame)]
-    return [*network, *numbers, *([("note", lambda cells: str(cells["note"]))] if table.paper else [])]
-
-
-def _columns_of(table: Table, measure: Measure, frame: pd.DataFrame) -> list[Column]:
-    key, title, decimals = measure.key, measure.title, measure.decimals
-    if not table.paper:
-        ours: Column = (title, number(f"{key}_ours", decimals, f"{key}_std", mark=f"{key}_mark"))
-        delta: Column = (f"{title} Δ", number(f"{key}_gain_ours", decimals, f"{key}_gain_std", signed=True))
-        return [ours, delta] if measure.gain else [ours]
-    compared = bool(frame[f"{key}_difference"].notna().any())
-    columns = measured(key, title, decimals, measure.paper_decimals, compared)
-    return [*columns, *gained(key, title, decimals, measure.paper_decimals)] if measure.gain else columns
-
-
-def _summary(table: Table, parts: Parts) -> dict[str, dict[str, float]]:
+def _summary(table: Table, parts: Sequence[Part]) -> dict[str, dict[str, float]]:
     """Dataset -> name -> mean over its summarised rows."""
     found: dict[str, dict[str, list[float]]] = {}
     counted = [
-        (section, line) for section, lines in parts for line in lines if table.summarised(line.network)
+        (section, line) for section, lines, _ in parts for line in lines if table.summarised(line.network)
     ]
     for section, line in counted:
         of_dataset = found.setdefault(section.dataset or line.network.dataset, {})

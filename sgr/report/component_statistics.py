@@ -86,7 +86,7 @@ def write(
         f"{of_images(['generated' if generated else 'folder'], [here])}.",
         f"# Connected components and instances of {describe(dataset).title}",
         reading,
-        render(_concat(of_things, totals[totals["class"] == "all things"]), _of_things()),
+        *(render(_concat(of_things, totals[totals["class"] == "all things"]), of) for of in _of_things()),
         PER_IMAGE.format(L=L),
         render(totals, _of_images()),
     ]
@@ -195,18 +195,16 @@ def _shares(kinds: tuple[str, ...], numbers: npt.NDArray[np.int64]) -> dict[str,
     return {kind: int(count) / total if total else None for kind, count in zip(kinds, numbers, strict=True)}
 
 
-def _of_things() -> list[Column]:
+def _of_things() -> tuple[list[Column], list[Column]]:
+    """Of components, and of instances: one table of both would be wider than a page."""
     covered = [(TITLES[name], _percent(name)) for name in SHOWN]
     outcomes = [(name.replace("_", " "), _percent(name)) for name in OUTCOMES]
     purity = [("purity", number("purity", 3)), ("purity by area", number("purity_by_area", 3))]
-    return [
-        ("class", text("class")),
-        ("components", text("components")),
-        *covered,
-        *purity,
-        ("instances", text("instances")),
-        *outcomes,
-    ]
+    name = ("class", text("class"))
+    return (
+        [name, ("components", text("components")), *covered, *purity],
+        [name, ("instances", text("instances")), *outcomes],
+    )
 
 
 def _of_images() -> list[Column]:

@@ -1,4 +1,4 @@
-"""Markdown of a table: its cells and columns."""
+"""Markdown of a table."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from .layout import Grid
 
 DASH = "—"
 
@@ -19,64 +21,46 @@ def text(key: str) -> Callable[[dict[str, Any]], str]:
 
 
 def number(
-    key: str, decimals: int, std: str | None = None, signed: bool = False, mark: str | None = None
+    key: str, decimals: int, std: str | None = None, mark: str | None = None, best: float | None = None
 ) -> Callable[[dict[str, Any]], str]:
     """A cell with a number, a dash when it is missing.
 
-    It is `mean ± std` when the column `std` has one, and what the column `mark` has follows.
+    It is `mean±std` when the column `std` has one, bold when it is `best`, and what the column `mark` has follows.
     """
 
     def cell(row: dict[str, Any]) -> str:
         if _missing(row[key]):
             return DASH
         # Adding zero turns the -0.0 of a tiny negative number into 0.0.
-        value = round(float(row[key]), decimals) + 0.0
-        shown = f"{value:{'+' if signed else ''}.{decimals}f}"
+        shown = f"{round(float(row[key]), decimals) + 0.0:.{decimals}f}"
         if std is not None and not _missing(row[std]):
-            shown += f" ± {float(row[std]):.{decimals}f}"
-        return f"{shown} {row[mark]}" if mark and not _missing(row[mark]) else shown
+            shown += f"±{float(row[std]):.{decimals}f}"
+        if best is not None and round(float(row[key]), decimals) == round(best, decimals):
+            shown = f"**{shown}**"
+        return f"{shown}{row[mark]}" if mark and not _missing(row[mark]) else shown
 
     return cell
 
 
-def count(key: str) -> Callable[[dict[str, Any]], str]:
-    """A cell with a number of parameters in millions."""
-    return lambda row: DASH if _missing(row[key]) else f"{int(row[key]) / 1e6:.2f} M"
-
-
-def measured(
-    measure: str, title: str, decimals: int, paper_decimals: int, compared: bool = True
-) -> list[Column]:
-    """paper | ours | difference of one measure; the arrow in `title` says which way is better.
-
-    compared: False leaves the difference out.
-    """
-    difference = (f"{title} difference", number(f"{measure}_difference", decimals, signed=True))
-    return [
-        (f"{title} paper", number(f"{measure}_paper", paper_decimals)),
-        (f"{title} ours", number(f"{measure}_ours", decimals, f"{measure}_std", mark=f"{measure}_mark")),
-        *([difference] if compared else []),
-    ]
-
-
-def gained(measure: str, title: str, decimals: int, paper_decimals: int) -> list[Column]:
-    """gain paper | gain ours of one measure."""
-    return [
-        (f"{title} gain paper", number(f"{measure}_gain_paper", paper_decimals, signed=True)),
-        (f"{title} gain ours", number(f"{measure}_gain_ours", decimals, f"{measure}_gain_std", signed=True)),
-    ]
-
-
 def render(frame: pd.DataFrame, columns: Sequence[Column]) -> str:
     """A pipe table with one line a row of the frame."""
+    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    return pipe([name for name, _ in columns], [[cell(row) for _, cell in columns] for row in rows])
+
+
+def pipe(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A pipe table of these cells."""
     import pandas as pd
 
-    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-    cells = pd.DataFrame(
-        [[cell(row) for _, cell in columns] for row in rows], columns=[name for name, _ in columns]
-    )
-    # disable_numparse: tabulate would print 38.80 as 38.8.
-    return cells.to_markdown(index=False, disable_numparse=True)
+    # disable_numparse: else 38.80 would be printed as 38.8
+    return pd.DataFrame(rows, columns=list(header)).to_markdown(index=False, disable_numparse=True)
+
+
+def parts_of(grid: Grid) -> list[str]:
+    """Heading, text, pipe table and the sentences below it."""
+    header = [" ".join(filter(None, column)) for column in grid.columns]
+    heading = [f"## {grid.heading}"] if grid.heading else []
+    return [*heading, *([grid.text] if grid.text else []), pipe(header, grid.rows), *grid.below]
 
 
 def _missing(value: Any) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple, TypeAlias
 
 from . import published
 from .about import About, Count, Training
@@ -12,6 +12,7 @@ from .notice import size
 from .specification import Measure
 
 DEVIATES, FAILS = "†", "‡"
+Named: TypeAlias = tuple[str, str]  # dataset and method of a line, in words
 
 
 class Reason(NamedTuple):
@@ -44,24 +45,45 @@ def comparable(found: Sequence[Reason]) -> bool:
     return not any(reason.mark == DEVIATES for reason in found)
 
 
-def below(found: Sequence[tuple[str, Sequence[Reason]]]) -> str:
+def below(found: Sequence[tuple[Named, Sequence[Reason]]]) -> list[str]:
     """What the marks of a table mean, a line each: `† another backbone than the paper's (Dil-FCN, UperNet).`
 
     Args:
         found: name and reasons of each line; a reason of all lines names none.
     """
-    texts = []
+    names, texts = dict.fromkeys(name for name, _ in found), []
     for mark in (DEVIATES, FAILS):
-        lines: dict[str, list[str]] = {}
+        lines: dict[str, dict[Named, None]] = {}
         for name, of_line in found:
-            for words in dict.fromkeys(reason.words for reason in of_line if reason.mark == mark):
-                lines.setdefault(words, []).append(name)
+            for reason in of_line:
+                if reason.mark == mark:
+                    lines.setdefault(reason.words, {})[name] = None
         told = [
-            words + ("" if len(names) == len(found) else f" ({', '.join(names)})")
-            for words, names in lines.items()
+            words + ("" if len(of) == len(names) else f" ({named(of, names)})") for words, of in lines.items()
         ]
         texts += [f"{mark} {'; '.join(told)}."] if told else []
-    return "\n\n".join(texts)
+    return texts
+
+
+def named(some: Collection[Named], of: Collection[Named]) -> str:
+    """`COCO-Stuff-10K; ADE20K: MaskFormer, UperNet`: a dataset alone stands for all of its lines in `of`.
+
+    Where `of` is of one dataset, its lines stand alone: `MaskFormer, UperNet`, or `all but Dil-FCN`.
+    """
+    datasets = dict.fromkeys(dataset for dataset, _ in of)
+    told = []
+    for dataset in datasets:
+        here, others = (
+            list(dict.fromkeys(name for name in of if name[0] == dataset and (name in some) is inside))
+            for inside in (True, False)
+        )
+        if here and not others and len(datasets) > 1:
+            told.append(dataset)
+        elif here:
+            few = others if 0 < len(others) < len(here) else here
+            methods = ("all but " if few is others else "") + ", ".join(method for _, method in few)
+            told.append(f"{dataset}: {methods}" if len(datasets) > 1 else methods)
+    return "; ".join(told)
 
 
 def _images(about: About, split: str) -> Iterator[str]:

@@ -11,14 +11,14 @@ from .results import METRICS
 
 @dataclass(frozen=True)
 class Measure:
-    """A number of each line, with its columns in CSV and Markdown.
+    """A number of each line: several columns of the CSV file, one for people.
 
     Attributes:
         key: first part of the names of its columns in the CSV file.
-        title: in Markdown, with an arrow that says which way is better.
+        title: of its column for people, with an arrow that says which way is better.
         metric: its name in the result file.
         paper: its column of the paper's CSV file; empty where the paper has none.
-        decimals, paper_decimals: in Markdown.
+        decimals, paper_decimals: for people.
         file: the result file that it is read from, METRICS, SEMANTICS or INSTANCES.
         split: where it is measured; empty for the split of the section.
         gain: whether the difference to the base row has columns of its own.
@@ -42,15 +42,20 @@ class Measure:
     failure: str = "predicts one class for everything"
     floor: str = ""
 
+    @property
+    def lower(self) -> bool:
+        """Whether the lower number is the better one, as the title's arrow says."""
+        return "↓" in self.title
+
 
 @dataclass(frozen=True)
 class Section:
-    """Lines of a table under one heading.
+    """Lines of a table under one heading; where they are of several datasets, each has columns of its own.
 
     Attributes:
         stands: which networks, of the paper's lines and of the rows of params/rows.yaml, stand here.
         measures: of each line; a row counts as trained when the first one's result file is there.
-        heading, text: in Markdown; both empty in a table of one section.
+        heading, text: above the lines, for people; both may be empty.
         columns: first cells of its lines in the CSV file; they choose the lines of the paper's CSV file too.
         dataset, split: where it is measured; empty for the dataset of the row, and for the paper's split of it.
         trained_only: whether a row that the paper does not have stands here only once it has a result.
@@ -83,7 +88,7 @@ class Table:
         paper: name of the paper's CSV file; empty for a table that the paper does not have.
         base: what a network's gain is over; a network that is its own base has none.
         summarised: the networks that the summary is a mean of.
-        names_dataset: whether Markdown lines begin with the dataset.
+        group: of which networks one is marked as the best; all of a column unless told.
     """
 
     title: str
@@ -92,7 +97,7 @@ class Table:
     paper: str = ""
     base: Callable[[Network], Network] = lambda network: network.plain
     summarised: Callable[[Network], bool] = lambda network: network.unit == "sgr" and not network.changes
-    names_dataset: bool = False
+    group: Callable[[Network], object] = lambda network: None
 
     @property
     def has_gains(self) -> bool:

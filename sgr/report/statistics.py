@@ -28,3 +28,8 @@ def gain(values: Mapping[str, float], base: Mapping[str, float]) -> Spread | Non
     Pairing by seed removes what the two rows have in common: initial weights, sample order, augmentation.
     """
     return spread([value - base[seed] for seed, value in values.items() if seed in base])
+
+
+def over_seeds(n: int) -> str:
+    """What a number of n seeds is: `of one seed (n = 1)`."""
+    return "of one seed (n = 1)" if n == 1 else f"the mean over n = {n} seeds ± the sample standard deviation"

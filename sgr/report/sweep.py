@@ -15,7 +15,7 @@ from .labels import Network
 from .markdown import DASH, number
 from .marks import FAILS
 from .notice import notice
-from .statistics import spread
+from .statistics import over_seeds, spread
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 TITLE = "Sensitivity to K and L"
 READING = (
     "K: concepts, L: how many of them are active in an image, so L > K stays blank. mIoU in percent, ↑ higher is "
-    "better; multi-scale with horizontal flip. ± is the sample standard deviation over seeds. The paper has this "
-    "study in its supplementary material."
+    "better; multi-scale with horizontal flip. Bold: the best pair. The paper has this study in its supplementary "
+    "material."
 )
 MEASURES = {"miou_ss": "single-scale", "miou_ms": "multi-scale"}
 
@@ -89,18 +89,25 @@ def grid(
 
 def markdown(frame: pd.DataFrame, network: Network) -> str:
     """A table a measure, K down and L across."""
-    parts = [f"# {TITLE}\n\n{_subject(frame, network)}. {READING}\n"]
+    of_seeds = f"Each number is {over_seeds(frame['seeds'].max())}."
+    parts = [f"# {TITLE}\n\n{_subject(frame, network)}. {READING} {of_seeds}\n"]
     for measure, title in MEASURES.items():
-        cell = number(measure, 2, f"{measure}_std", mark=f"{measure}_mark")
+        cell = number(measure, 2, f"{measure}_std", mark=f"{measure}_mark", best=_best(frame, measure))
         cells = frame.apply(lambda line, cell=cell: cell(line.to_dict()), axis=1)
         table = frame.assign(cell=cells).pivot(index="K", columns="L", values="cell")
         table = table.loc[frame["K"].unique(), frame["L"].unique()].replace(DASH, "")
-        table.index = [f"**K = {k}**" for k in table.index]
+        table.index = [f"K = {k}" for k in table.index]
         table.columns = [f"L = {of_k}" for of_k in table.columns]
         parts.append(f"## mIoU {title} ↑\n\n{table.to_markdown(disable_numparse=True)}\n")
     if any((frame[f"{measure}_mark"] == FAILS).any() for measure in MEASURES):
         parts.append(f"{FAILS} predicts one class for everything.\n")
     return "\n".join(parts)
+
+
+def _best(frame: pd.DataFrame, measure: str) -> float | None:
+    """The largest number of the pairs that have not failed; None of fewer than two."""
+    sound = frame.loc[frame[f"{measure}_mark"] != FAILS, measure].dropna()
+    return float(sound.max()) if len(sound) > 1 else None
 
 
 def draw_sweep(frame: pd.DataFrame, network: Network) -> Figure:

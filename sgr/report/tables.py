@@ -17,6 +17,7 @@ from sgr.files import write_bytes, write_json
 from . import published
 from .builder import build
 from .labels import DETECTOR, Network
+from .latex import float_of
 from .lines import Rows
 from .results import INSTANCE_SPLIT, INSTANCES, SEMANTICS, profile_folder
 from .specification import Measure, Section, Splits, Table
@@ -38,6 +39,11 @@ OF_COLLAPSED: dict[str, Any] = {
 def is_ablation(network: Network) -> bool:
     """Whether a row stands in Table 4 and in no other: the paper's Dil-FCN + SGR with settings of its own."""
     return _of_table4(network) and bool(network.changes)
+
+
+def _framework(network: Network) -> tuple[str, str]:
+    """Framework and backbone, among whose rows one is the best."""
+    return network.framework, network.backbone
 
 
 def _of_table4(network: Network) -> bool:
@@ -62,20 +68,19 @@ def table1() -> Table:
         for scale in ("ss", "ms")
     )
 
-    def section(dataset: str, split: str) -> Section:
-        return Section(
-            lambda network: network.dataset == dataset and not is_ablation(network),
-            measures,
-            heading=f"{describe(dataset).title}, {split}",
-        )
-
+    where = ", ".join(f"{describe(dataset).title} {split}" for dataset, split in published.splits().items())
     return Table(
         "Table 1. Semantic segmentation",
-        "mIoU in percent, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with horizontal "
-        "flip. difference = ours minus paper, where images and schedule are the paper's. gain = the row minus the row "
-        "it is added on; ours is paired by seed. ± is the sample standard deviation over seeds.",
-        tuple(section(dataset, split) for dataset, split in published.splits().items()),
+        f"mIoU in percent on {where}, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with "
+        "horizontal flip. In parentheses the gain over the row that the unit or the prototypes are added to, paired by "
+        "seed. Bold: the best of a framework and backbone.",
+        (
+            Section(
+                lambda network: network.dataset in published.splits() and not is_ablation(network), measures
+            ),
+        ),
         paper="table1",
+        group=_framework,
     )
 
 
@@ -113,9 +118,8 @@ def table2() -> Table:
 
     return Table(
         "Table 2. Semantics and diversity of the tokens",
-        "S: entropy of a token's votes, base 10, ↓ lower is better. D: variance between the tokens' votes, "
-        "↑ higher is better. difference = ours minus paper, where images and schedule are the paper's. ± is the sample "
-        "standard deviation over seeds.",
+        "S: entropy of a token's votes, base 10, ↓ lower is better. D: variance between the tokens' votes, ↑ higher is "
+        "better. Bold: the best of a column.",
         (
             Section(
                 lambda network: (
@@ -141,7 +145,6 @@ def table2() -> Table:
             ),
         ),
         paper="table2",
-        names_dataset=True,
     )
 
 
@@ -173,8 +176,8 @@ def table3() -> Table:
         "Table 3. Transfer to detection and instance segmentation",
         "AP in percent, ↑ higher is better, by COCO's evaluation on val2017: AP is the mean over IoU 0.50 to 0.95; S, "
         "M and L are instances below 32², below 96² and from 96² pixels on. The plain row starts from ImageNet's "
-        "weights, the others from the network of COCO-Stuff-10K without its head, the unit kept. difference = ours "
-        "minus paper, where images and schedule are the paper's. ± is the sample standard deviation over seeds.",
+        "weights, the others from the network of COCO-Stuff-10K without its head, the unit kept. Bold: the best of a "
+        "column.",
         (section("box", "Boxes"), section("mask", "Masks")),
         paper="table3",
     )
@@ -189,10 +192,9 @@ def table4() -> Table:
     return Table(
         "Table 4. Ablations on COCO-Stuff-10K",
         "mIoU in percent, multi-scale (the paper's 39.7 is Table 1's multi-scale number); S ↓ lower is better, "
-        "D ↑ higher is better. difference = ours minus paper, where images and schedule are the paper's. gain = the "
-        "variant minus the whole unit (first line); ours is paired by seed. ± is the sample standard deviation over "
-        "seeds. S_C and D_C are of the test images; S_I and D_I of MS-COCO val2017, whose bins are an image's "
-        "instances of things: crowd regions, stuff and images without an instance are left out.",
+        "D ↑ higher is better. In parentheses the gain over the whole unit (first line), paired by seed. Bold: the "
+        "best of a column. S_C and D_C are of the test images; S_I and D_I of MS-COCO val2017, whose bins are an "
+        "image's instances of things: crowd regions, stuff and images without an instance are left out.",
         (
             Section(
                 _of_table4,
@@ -255,9 +257,9 @@ def own_table(dataset: str, splits: Splits) -> Table:
     return Table(
         title,
         "mIoU in percent, ↑ higher is better; s.s. single-scale, m.s. multi-scale inference with horizontal "
-        "flip. Δ = the row minus the plain row of the same head, paired by seed. S_C ↓ lower is better and D_C ↑ "
-        f"higher is better (section 4 of the paper), on {semantics}. ± is the sample standard deviation over seeds; a "
-        f"row of dashes is not yet trained. The paper has no numbers for {title}.",
+        "flip. In parentheses the gain over the plain row of the same head, paired by seed. S_C ↓ lower is better and "
+        f"D_C ↑ higher is better (section 4 of the paper), on {semantics}. Bold: the best of a framework and backbone. "
+        f"The paper has no numbers for {title}.",
         (
             Section(
                 lambda network: network.dataset == dataset,
@@ -269,6 +271,7 @@ def own_table(dataset: str, splits: Splits) -> Table:
                 split=", ".join(splits.evaluate),
             ),
         ),
+        group=_framework,
     )
 
 
@@ -288,7 +291,7 @@ def tables(datasets: Mapping[str, Splits]) -> dict[str, Callable[[], Table]]:
 
 
 def write_table(profile: str, name: str, table: Table, rows: Rows, results: Path = Path("results")) -> None:
-    """Write results/<profile>/<name>.md, .csv, which holds every digit, and summary/<name>.json.
+    """Write results/<profile>/<name>.md, .tex, .csv, which holds every digit, and summary/<name>.json.
 
     Args:
         rows: of params.yaml by name; those that belong there stand in the table beside the paper's.
@@ -303,4 +306,6 @@ def write_table(profile: str, name: str, table: Table, rows: Rows, results: Path
     csv = built.frame.to_csv(index=False, lineterminator="\n")
     write_bytes(folder / f"{name}.csv", csv.encode())
     write_bytes(folder / f"{name}.md", built.markdown.encode())
+    tex = float_of(name, built.title, built.reading, built.grids, [built.notice])
+    write_bytes(folder / f"{name}.tex", tex.encode())
     write_json(folder / "summary" / f"{name}.json", built.summary)
