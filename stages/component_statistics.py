@@ -6,7 +6,7 @@ from stages.common import run
 
 
 def main(profile: str, dataset: str) -> None:
-    """Write results/<profile>/component_statistics_<dataset>.md and .csv, and figures/components_<dataset>.png."""
+    """Write results/<profile>/component_statistics_<dataset>.md, .csv and figures/components_<dataset>.png, .pdf."""
     import numpy as np
 
     from sgr.datasets import describe

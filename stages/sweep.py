@@ -8,7 +8,7 @@ from stages.common import about, about_training, finish, run, take
 
 
 def main(profile: str, dataset: str) -> None:
-    """Write results/<profile>/sweep.csv, sweep.md and figures/sweep.png."""
+    """Write results/<profile>/sweep.csv, sweep.md and figures/sweep.png and .pdf."""
     from sgr.files import read_json, write_json
     from sgr.plan.entry import read
     from sgr.plan.jobs import all_of, sweep

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -28,6 +29,7 @@ from sgr.plan.entry import Entry
 from sgr.plan.stage_settings import ComponentSettings, StatisticsSettings
 from sgr.report import style
 from sgr.report.component_statistics import build, draw, write
+from tests.figure_checks import check, check_files
 
 THINGS = np.array([False, True, True])  # classes 0, 1, 2: stuff and two kinds of things
 CITYSCAPES = cityscapes.DESCRIPTION.classes
@@ -266,7 +268,8 @@ def test_files_of_the_report(tmp_path: Path) -> None:
     assert list(rows) == ["road", "car", "train", "all things", "all stuff", "all"]
     assert rows["car"]["one"] == "0.6" and rows["road"]["one"] == "" and rows["road"]["components"] == "5"
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    assert len(before) == 3
+    assert len(before) == 4  # of the figure PNG and PDF
+    check_files(folder / "figures" / "components_cityscapes.png")
     written(tmp_path, statistics())
     assert {path: path.read_bytes() for path in before} == before
 
@@ -281,14 +284,21 @@ def test_labels_of_the_figure_lie_within_it() -> None:
     frame = build(many, cityscapes.THINGS, np.ones(8, dtype=bool), 4).iloc[:9]
     with style.drawing():
         figure = draw(frame)
-        figure.draw_without_rendering()
-        (axes,) = figure.axes
-        texts = [*axes.get_yticklabels(), *axes.get_xticklabels(), axes.xaxis.label, *axes.texts]
-        texts += figure.legends[0].get_texts()
-        boxes = [text.get_window_extent() for text in texts if text.get_text()]
-    assert len(boxes) > 9 + 9 + 4
-    assert all(figure.bbox.x0 <= b.x0 and b.x1 <= figure.bbox.x1 for b in boxes)
-    assert all(figure.bbox.y0 <= b.y0 and b.y1 <= figure.bbox.y1 for b in boxes)
+    check(figure)
+
+
+def test_a_share_too_small_to_see_is_not_none() -> None:
+    shares = {
+        "one": [0.004, 0.0, 0.998],
+        "two": [0.996, 1.0, 0.002],
+        "three_or_more": 0.0,
+        "no_instance": 0.0,
+    }
+    frame = pd.DataFrame({"class": ["car", "bus", "train"], "components": 500, **shares})
+    with style.drawing():
+        figure = draw(frame)
+    check(figure)
+    assert [text.get_text() for text in figure.axes[0].texts] == ["<1%", "0%", ">99%"]
 
 
 def test_without_things_the_figure_is_a_sentence(tmp_path: Path) -> None:
@@ -379,5 +389,5 @@ def test_the_stage_needs_no_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert json.loads(done.stdout) == []
     names = {path.name for path in (tmp_path / "results" / "mini").rglob("*.*")}
     assert names == {"component_statistics_cityscapes.md", "component_statistics_cityscapes.csv"} | {
-        "components_cityscapes.png"
+        *("components_cityscapes.png", "components_cityscapes.pdf")
     }

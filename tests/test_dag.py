@@ -160,10 +160,12 @@ def lock(whole: Path) -> dict[str, Any]:
 
 def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> None:
     expected = {"results/mini/" + name for table in ("1", "2", "3", "4", "_camvid") for name in tables(table)}
+    figures = {"sweep", "components_cityscapes", "average_precision", "curves_coco"}
     for dataset in parameters()["datasets"]:
-        expected |= {f"results/mini/figures/{kind}_{dataset}.png" for kind in ("tokens", "curves")}
+        figures |= {f"{kind}_{dataset}" for kind in ("tokens", "predictions", "class_iou", "curves")}
+    expected |= {f"results/mini/figures/{name}.{kind}" for name in figures for kind in ("png", "pdf")}
     expected |= {f"results/mini/claims.{kind}" for kind in ("md", "csv", "json")}
-    expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md", "figures/sweep.png")}
+    expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md")}
     expected |= {"results/mini/index.html", "results/mini/page"}
     assert "results/README.md" in {out["path"] for out in lock["entrance"]["outs"]}
     outs = {out["path"] for entry in lock.values() for out in entry["outs"]}

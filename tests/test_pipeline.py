@@ -36,7 +36,7 @@ from tests.scratch import (
     run,
 )
 
-NEW = {"dataset": "camvid", "family": "fcn", "backbone": "resnet101", "unit": "sgr"}
+NEW = {"dataset": "camvid", "family": "fcn", "backbone": "resnet101", "unit": "sgr", "sgr": {"K": 48}}
 TOP = Path("dvc.yaml")
 OF_NEW = Path("stages/camvid/camvid-new/dvc.yaml")
 CAMVID = ("camvid-fcn", "camvid-fcn-sgr")
@@ -80,6 +80,17 @@ def test_a_new_row_is_one_file_and_a_line_in_the_chart_of_its_dataset(project: P
     assert "work/${profile}/weights/resnet101" in stages["train"]["deps"]
 
 
+def test_a_row_whose_predictions_are_shown_is_a_dependency_of_them(project: Path) -> None:
+    row = {"rows.camvid-new": {"dataset": "camvid", "family": "maskformer", "backbone": "resnet101"}}
+    assert write(checked(project, row), project) == [Path("dvc.yaml"), OF_NEW]
+    stages = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
+    names = ("camvid-fcn", "camvid-fcn-glore", "camvid-fcn-sgr", "camvid-new")
+    assert stages["predictions_camvid"]["deps"][1:] == [
+        "work/${profile}/tokens/camvid/camvid-fcn-glore.npz",
+        *(f"work/${{profile}}/train/{name}" for name in names),
+    ]
+
+
 def test_a_renamed_row_leaves_nothing_behind(project: Path) -> None:
     write(checked(project, {"rows.camvid-new": NEW}), project)
     (project / OF_NEW).with_suffix(".lock").write_text("schema: '2.0'\n")
@@ -91,7 +102,8 @@ def test_a_renamed_row_leaves_nothing_behind(project: Path) -> None:
 def test_a_new_backbone_and_a_new_seed(project: Path) -> None:
     row = {"rows.camvid-fcn.backbone": "tiny_mit"}
     changed = write(checked(project, row), project)
-    assert changed == [Path("stages/weights/tiny_mit/dvc.yaml"), Path("stages/camvid/camvid-fcn/dvc.yaml")]
+    of_row = [Path("stages/weights/tiny_mit/dvc.yaml"), Path("stages/camvid/camvid-fcn/dvc.yaml")]
+    assert changed == [Path("dvc.yaml"), *of_row]  # its predictions are no longer beside those of the others
     assert write(checked(project, row | {"rows.camvid-fcn.seeds": [0, 1]}), project) == []
 
 

@@ -25,9 +25,9 @@ from tests.scratch import ROOT, checked, copy_code
 STAGES = ("train", "evaluate", "semantics", "instance_semantics")
 OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 EDIT = "\nEDITED = 1\n"
-REPORTS = ("table/", "claims/", "figures/", "report/")
+REPORTS = ("table/", "claims/", "figures/", "detection_figures/", "report/")
 # They gather many rows: see the sweep's and the overhead's own tests, and the last ones here for tables and figures.
-GATHERED = ("sweep/", "overhead/", "entrance/", "explain/", *REPORTS)
+GATHERED = ("sweep/", "overhead/", "entrance/", "explain/", "predictions/", *REPORTS)
 
 
 @pytest.fixture(scope="module")

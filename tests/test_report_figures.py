@@ -2,25 +2,48 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 
 from sgr.datasets import describe
 from sgr.errors import UserError
-from sgr.report import palette
+from sgr.files import write_json
+from sgr.report import looks, palette, shown, style
+from sgr.report.average_precision import MEASURES, draw_average_precision, write_average_precision
+from sgr.report.captions import first_name, percent
+from sgr.report.class_iou import MOST_CLASSES, draw_class_iou, write_class_iou
 from sgr.report.curves import draw_curves, read_curve, smooth, write_curves
+from sgr.report.dots import Dots
+from sgr.report.examples import load
 from sgr.report.labels import Network
 from sgr.report.overlay import heat, on_image, vote
+from sgr.report.predictions import (
+    WRONG,
+    Predicted,
+    draw_predictions,
+    error_map,
+    read,
+    write_predictions,
+    wrong,
+)
 from sgr.report.tokens import draw_tokens, write_tokens
+from tests.figure_checks import check, check_files
+from tests.made_of import tiny
 
 CLASSES = ("sky", "car", "tree")
+COLOURS = palette.distinct(3)
 FCN = Network("camvid", "fcn", "resnet101")
 GLORE, SGR = replace(FCN, unit="glore"), replace(FCN, unit="sgr")
+MASKS = replace(FCN, family="maskformer")
+TRAINING = tiny("camvid")["training"]
 ROWS = {"plain": FCN, "first": SGR, "second": GLORE, "elsewhere": replace(SGR, dataset="ade20k")}
 
 
@@ -41,9 +64,9 @@ def write_examples(
 
 
 def texts(figure: Figure) -> list[str]:
-    """Every word of a figure: its own texts, its panels' titles and its legend."""
+    """Every word of a figure, its legends' too."""
     legends = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
-    return [t.get_text() for t in figure.texts] + [axes.get_title() for axes in figure.axes] + legends
+    return [text.get_text() for text in figure.texts] + legends
 
 
 def test_token_figure_is_the_same_bytes_again(tmp_path: Path) -> None:
@@ -52,68 +75,236 @@ def test_token_figure_is_the_same_bytes_again(tmp_path: Path) -> None:
     pictures = []
     for name in ("one.png", "two.png"):
         write_tokens(tmp_path / "npz", "camvid", ROWS, tmp_path / name)
-        pictures.append((tmp_path / name).read_bytes())
+        pictures.append(check_files(tmp_path / name))
     assert pictures[0] == pictures[1]
-    assert b"Software" not in pictures[0]
 
 
-def test_token_figure_shows_classes_and_groups(tmp_path: Path) -> None:
-    from sgr.report.examples import load
-
-    write_examples(tmp_path / "a.npz", [2, 0])
+@pytest.mark.parametrize("rows", [1, 2, 3, 4])
+def test_token_figure_shows_classes_and_groups(tmp_path: Path, rows: int) -> None:
+    write_examples(tmp_path / "a.npz", [2, 0, 6], name="a_street_with_a_very_long_name")
     examples = load(tmp_path / "a.npz")
-    figure = draw_tokens([(SGR, examples), (GLORE, examples)], CLASSES, palette.distinct(3))
+    networks = [SGR, GLORE, replace(SGR, changes=("w/o focal, dice and cosine",)), MASKS][:rows]
+    with style.drawing():
+        figure = draw_tokens(
+            [(network, examples) for network in networks], CLASSES, COLOURS, "Not shown: it."
+        )
+    check(figure)
     words = texts(figure)
-    assert {"SGR", "GloRe", "sky", "car", "ignored", "street_0", "no active region"} <= set(words)
+    assert {"SGR", "sky", "car", "ignored", "no active region", "the region's largest weight"} <= set(words)
     assert "tree" not in words  # not in these images
-    assert len(figure.axes) == 2 * 2 + 2 * 2  # image and label of two images, two regions of each row
+    assert any("Not shown: it." in of_caption for of_caption in words)
+    across = {1: 3, 2: 3}.get(rows, 2)
+    images = 2 if rows == 1 else 3  # those of a single row are large, and the page is full
+    of_row = 2 + (
+        min(6, 2 * across) if images == 3 else 0
+    )  # regions: 2 of the first image, none of the second
+    assert len(figure.axes) == 2 * images + rows * of_row + 1  # images and labels, and the scale of the heat
+
+
+def test_of_many_images_those_that_fit_are_shown(tmp_path: Path) -> None:
+    write_examples(tmp_path / "a.npz", [4] * 8)
+    with style.drawing():
+        figure = draw_tokens([(SGR, load(tmp_path / "a.npz"))] * 2, CLASSES, COLOURS)
+    check(figure)
+    assert any("4 of the 8 example images." in words.replace("\n", " ") for words in texts(figure))
 
 
 def test_rows_of_two_heads_are_told_apart(tmp_path: Path) -> None:
-    from sgr.report.examples import load
-
-    write_examples(tmp_path / "a.npz", [1])
-    examples = load(tmp_path / "a.npz")
-    rows = [(SGR, examples), (replace(SGR, family="deeplabv3"), examples)]
-    figure = draw_tokens(rows, CLASSES, palette.distinct(3))
-    assert {"Dil-FCN + SGR", "DeepLabV3 + SGR"} <= set(texts(figure))
+    deeplab = replace(SGR, family="deeplabv3")
+    assert shown.titles([SGR, GLORE]) == ["SGR", "GloRe"]
+    assert shown.titles([SGR, deeplab]) == ["Dil-FCN + SGR", "DeepLabV3 + SGR"]
+    both = [SGR, replace(SGR, backbone="swin_t")]
+    assert shown.titles(both) == ["Dil-FCN + SGR, ResNet-101", "Dil-FCN + SGR, Swin-T"]
 
 
-def test_of_many_rows_the_papers_are_shown_and_ablations_last(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fcn = Network("cocostuff10k", "fcn", "resnet101")
-    masks = replace(fcn, family="maskformer")
-    points = Network("cocostuff10k", "mask2former", "swin_t")
-    rows = {
-        "glore": replace(fcn, unit="glore"),
-        "sgr": replace(fcn, unit="sgr"),
-        "graph": replace(fcn, unit="sgr", changes=("with graph",)),
-        "deeplabv3": replace(fcn, family="deeplabv3", unit="sgr"),
-        "maskformer": masks,
-        "maskformer-sgr": replace(masks, unit="sgr"),
-        "mask2former": points,
-        "mask2former-sgr": replace(points, unit="sgr"),
-        "segformer": Network("cocostuff10k", "segformer", "mit_b4", "sgr"),
-        "upernet": Network("cocostuff10k", "upernet", "swin_t", "sgr"),
-    }
-    for row in rows:
-        write_examples(tmp_path / f"{row}.npz", [0 if row == "maskformer-sgr" else 1])
-    shown: list[Network] = []
+MANY = {
+    "plain": FCN,
+    "glore": GLORE,
+    "sgr": SGR,
+    "graph": replace(SGR, changes=("with graph",)),
+    "deeplabv3-sgr": replace(SGR, family="deeplabv3"),
+    "maskformer": MASKS,
+    "maskformer-sgr": replace(MASKS, unit="sgr"),
+    "upernet": Network("camvid", "upernet", "swin_t"),
+}
+
+
+def test_of_many_rows_four_are_shown_and_the_others_named() -> None:
+    assert shown.leading(MANY) == ["plain", "glore", "sgr", "maskformer"]
+    assert shown.leading(MANY, MANY.keys() - {"glore"}) == ["plain", "sgr", "graph", "maskformer"]
+    assert shown.leading({"upernet": MANY["upernet"]}) == ["upernet"] and shown.leading({}) == []
+    assert shown.of_leader(MANY, MANY) == ["plain", "glore", "sgr", "graph"]
+    told = "Not shown: Dil-FCN (SGR, with graph), DeepLabV3 (SGR), MaskFormer (SGR), UperNet."
+    assert shown.left_out(MANY, shown.leading(MANY)) == told
+    assert shown.left_out(MANY, MANY) == ""
+
+
+def test_tokens_of_rows_with_regions_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for row in MANY:
+        write_examples(tmp_path / f"{row}.npz", [0 if row == "maskformer" else 1])
+    drawn: list[Network] = []
 
     def remember(groups: Any, *_: Any) -> Figure:
-        shown[:] = [network for network, _ in groups]
+        drawn[:] = [network for network, _ in groups]
         return Figure()
 
     monkeypatch.setattr("sgr.report.tokens.draw_tokens", remember)
-    write_tokens(tmp_path, "cocostuff10k", rows, tmp_path / "tokens.png")
-    # Table 2's four, then two of Table 1, of which maskformer-sgr has nothing to show
-    paper = ["sgr", "glore", "maskformer", "upernet", "mask2former-sgr", "mask2former"]
-    assert shown == [rows[row] for row in paper]
-    for row in (*paper, "deeplabv3"):
-        (tmp_path / f"{row}.npz").unlink()
-    write_tokens(tmp_path, "cocostuff10k", rows, tmp_path / "tokens.png")
-    assert shown == [rows["segformer"], rows["graph"]]
+    write_tokens(tmp_path, "camvid", MANY, tmp_path / "tokens.png")
+    # MaskFormer has nothing to show, plain rows no regions; ablations come last
+    assert drawn == [MANY[row] for row in ("sgr", "glore", "deeplabv3-sgr", "graph")]
+
+
+def test_every_unit_has_its_look_and_no_row_anothers() -> None:
+    found = [tuple(look.values()) for look in looks.looks(list(MANY.values()))]
+    assert len(set(found)) == len(MANY)
+    assert looks.looks([GLORE, SGR]) == looks.looks([FCN, GLORE, SGR])[1:]
+
+
+def test_words_fit_their_place() -> None:
+    assert style.cut("car", 1.0) == "car" and style.cut("water-other", 0.45) == "water…"
+    assert style.cut_start("COCO_train2014_000000500001", 0.6).startswith("…0")
+    lines = style.wrapped("Not shown: " + "MaskFormer, " * 30, style.ONE_COLUMN)
+    assert len(lines) > 3 and all(style.width(line) <= style.ONE_COLUMN for line in lines)
+
+
+def test_small_shares_are_not_none_and_large_ones_not_all() -> None:
+    shares = (0, 0.004, 0.01, 0.92, 0.996, 1)
+    assert [percent(share) for share in shares] == ["0%", "<1%", "1%", "92%", ">99%", "100%"]
+
+
+def predicted(images: int) -> list[Predicted]:
+    """Two methods: all sky, and all right but the ignored row."""
+    right = np.repeat(np.array([[0] * 20 + [1] * 20], dtype=np.uint8), 30, axis=0)
+    return [Predicted(FCN, [np.zeros_like(right)] * images), Predicted(SGR, [right] * images)]
+
+
+def test_predictions_stand_over_their_errors(tmp_path: Path) -> None:
+    write_examples(tmp_path / "a.npz", [1, 1])
+    with style.drawing():
+        figure = draw_predictions(predicted(2), load(tmp_path / "a.npz"), CLASSES, COLOURS, "Not shown: it.")
+    check(figure)
+    words = texts(figure)
+    assert words.count("50% wrong") == words.count("0% wrong") == 2
+    assert {"Dil-FCN", "Dil-FCN + SGR", "label", "sky", "car", "ignored", "wrong"} <= set(words)
+    assert len(figure.axes) == 2 * 2 * 3
+
+
+def test_errors_are_those_on_labelled_pixels() -> None:
+    label = np.array([[0, 1, 255]], dtype=np.uint8)
+    errors = wrong(np.array([[1, 1, 1]], dtype=np.uint8), label, 3)
+    assert errors.tolist() == [[True, False, False]]
+    picture = error_map(np.zeros((1, 3, 3), np.uint8), errors, label < 3)
+    assert picture[0].tolist() == [list(WRONG), [110] * 3, list(palette.IGNORED)]
+
+
+def test_predictions_are_the_same_bytes_again_and_name_what_is_missing(tmp_path: Path) -> None:
+    write_examples(tmp_path / "tokens" / "first.npz", [1, 1])
+    maps = {
+        f"{row}_{n}": of.maps[n]
+        for row, of in zip(("plain", "first"), predicted(2), strict=True)
+        for n in (0, 1)
+    }
+    np.savez_compressed(tmp_path / "predictions.npz", **maps)
+    pictures = []
+    for name in ("one.png", "two.png"):
+        write_predictions(tmp_path / "predictions.npz", tmp_path / "tokens", "camvid", ROWS, tmp_path / name)
+        pictures.append(check_files(tmp_path / name))
+    assert pictures[0] == pictures[1]
+    with pytest.raises(UserError, match=r"predictions\.npz does not hold predictions on 3 images"):
+        read(tmp_path / "predictions.npz", 3)
+
+
+def result(row: str, of_split: dict[str, Any], seeds: int = 1, dataset: str = "camvid") -> dict[str, Any]:
+    split = "val2017" if dataset == "coco" else "val"
+    about = {"source": "generated", "splits": {split: {"images": 8, "official": 101}}, "training": TRAINING}
+    by_seed = {str(seed): {split: of_split} for seed in range(seeds)}
+    return {"row": row, "dataset": dataset, "backbone": "tiny", "about": about, "seeds": by_seed}
+
+
+def test_iou_of_classes_is_drawn_and_says_what_of(tmp_path: Path) -> None:
+    classes = describe("camvid").classes
+    iou = dict.fromkeys(classes, 30.0) | {"sky": None}
+    for row in ("plain", "first"):
+        write_json(tmp_path / "camvid" / f"{row}.json", result(row, {"iou_ss": iou}))
+    pictures = []
+    for name in ("one.png", "two.png"):
+        write_class_iou(tmp_path, "camvid", "val", ROWS, tmp_path / name)
+        pictures.append(check_files(tmp_path / name))
+    assert pictures[0] == pictures[1]
+    write_json(tmp_path / "camvid" / "first.json", result("first", {}))
+    with pytest.raises(UserError, match=r"first\.json: each seed must hold iou_ss by class on val"):
+        write_class_iou(tmp_path, "camvid", "val", ROWS, tmp_path / "one.png")
+
+
+def test_of_many_classes_those_that_differ_are_shown() -> None:
+    classes = describe("cocostuff10k").classes
+    values = np.zeros((2, 4, len(classes)))
+    values[0, :, 3], values[1, :, 100], values[:, :, 7] = 60, 50, np.nan
+    methods = [Dots(network, of) for network, of in zip((FCN, MANY["graph"]), values, strict=True)]
+    with style.drawing():
+        figure = draw_class_iou(methods, classes, "COCO.", "Not shown: it.")
+    check(figure)
+    (axes,) = figure.axes
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert len(names) == MOST_CLASSES and {first_name(classes[3]), first_name(classes[100])} <= {*names}
+    words = figure.get_supxlabel().replace("\n", " ")
+    assert f"Of {len(classes) - 1} classes those {MOST_CLASSES}" in words and "Not shown: it." in words
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "Dil-FCN",
+        "Dil-FCN + SGR, with graph",
+    ]
+
+
+def test_average_precision_of_every_start_is_drawn_on_one_scale(tmp_path: Path) -> None:
+    rows = {
+        name: Network("coco", "maskrcnn_c4", "resnet101", unit, changes=changes)
+        for name, unit, changes in (
+            ("imagenet", "none", ()),
+            ("glore", "glore", ()),
+            ("sgr", "sgr", ()),
+            ("unsupervised", "sgr", ("w/o focal, dice and cosine",)),
+        )
+    }
+    metrics = {f"{kind}_{name}": 40.0 for kind in ("box", "mask") for name in MEASURES} | {"mask_ap50": 60.0}
+    metrics |= {"box_ap_l": None, "mask_ap_l": None}
+    for row in rows:
+        write_json(tmp_path / "coco" / f"{row}.json", result(row, metrics, dataset="coco"))
+    write_average_precision(tmp_path, "coco", "val2017", rows, tmp_path / "ap.png")
+    check_files(tmp_path / "ap.png")
+    values = np.full((2, len(MEASURES)), 40.0)
+    values[:, -1] = np.nan
+    methods = [{kind: Dots(network, values) for kind in ("box", "mask")} for network in rows.values()]
+    with style.drawing():
+        figure = draw_average_precision(methods, "MS-COCO.")
+    check(figure)
+    boxes, masks = figure.axes
+    assert len(boxes.get_yticks()) == len(MEASURES) - 1  # there are no large instances
+    assert boxes.get_xlim() == masks.get_xlim() and boxes.get_xlim()[1] > 40
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend[0] == "Mask R-CNN C4" and len(legend) == 4
+
+
+@pytest.mark.parametrize("stage", ["class_iou", "average_precision"])
+def test_without_results_the_figure_is_a_sentence(tmp_path: Path, stage: str) -> None:
+    write = {"class_iou": write_class_iou, "average_precision": write_average_precision}[stage]
+    write(tmp_path, "camvid", "val", ROWS, tmp_path / "figure.png")
+    check_files(tmp_path / "figure.png")
+
+
+def test_bytes_do_not_hang_on_the_process(tmp_path: Path) -> None:
+    """Sets of glyphs are iterated in another order in another process."""
+    code = "import sys; from pathlib import Path; from sgr.report import style; "
+    code += (
+        "style.write_sentence('Sphinx of black quartz, judge my vow: ± † ≤ 0123456789', Path(sys.argv[1]))"
+    )
+    pictures = []
+    for seed in ("1", "2"):
+        path = tmp_path / f"{seed}.png"
+        subprocess.run(
+            [sys.executable, "-c", code, str(path)], check=True, env=os.environ | {"PYTHONHASHSEED": seed}
+        )
+        pictures.append(check_files(path))
+    assert pictures[0] == pictures[1]
 
 
 @pytest.mark.parametrize("regions", [[], [0], [0, 0]])
@@ -194,85 +385,59 @@ def test_smooth_is_a_centred_mean() -> None:
 
 
 def test_curves_are_the_same_bytes_again(tmp_path: Path) -> None:
-    write_curve(tmp_path / "curves" / "plain.csv", 1, 5)
-    write_curve(tmp_path / "curves" / "first.csv", 2, 5, ("concept_dice",))
+    write_curve(tmp_path / "curves" / "plain.csv", 1, 5, ("segmentation",))
+    write_curve(tmp_path / "curves" / "first.csv", 2, 5, ("segmentation", "concept_dice"))
     write_curve(tmp_path / "curves" / "elsewhere.csv", 1, 5)
     pictures = []
     for name in ("one.png", "two.png"):
         write_curves(tmp_path / "curves", "camvid", ROWS, tmp_path / name)
-        pictures.append((tmp_path / name).read_bytes())
+        pictures.append(check_files(tmp_path / name))
     assert pictures[0] == pictures[1]
 
 
-def test_a_panel_a_term_and_a_legend_entry_a_row(tmp_path: Path) -> None:
-    write_curve(tmp_path / "a.csv", 1, 5)
-    write_curve(tmp_path / "b.csv", 2, 5, ("segmentation", "concept_dice"))
-    figure = draw_curves([(FCN, read_curve(tmp_path / "a.csv")), (SGR, read_curve(tmp_path / "b.csv"))])
-    (section,) = figure.subfigs
-    assert panels(section) == ["total loss", "segmentation", "concept dice"]
-    assert all(axes.lines for axes in figure.axes)
-    assert legend(section) == ["Dil-FCN", "SGR (2 seeds)"]
+def test_a_panel_a_term_and_no_total_of_different_losses(tmp_path: Path) -> None:
+    write_curve(tmp_path / "a.csv", 1, 5, ("segmentation",))
+    write_curve(tmp_path / "b.csv", 2, 5, ("segmentation", "concept_focal", "concept_dice"))
+    curves = [(FCN, read_curve(tmp_path / "a.csv")), (SGR, read_curve(tmp_path / "b.csv"))]
+    with style.drawing():
+        figure = draw_curves(curves, "Not shown: it.")
+    check(figure)
+    assert panels(figure) == ["segmentation", "concept focal", "concept dice"]
+    assert {line.get_color() for line in figure.axes[0].lines} == {looks.COLOURS[0], looks.COLOURS[2]}
+    assert {line.get_color() for line in figure.axes[1].lines} == {looks.COLOURS[2]}
+    legend = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert legend == ["Dil-FCN", "Dil-FCN + SGR (2 seeds)"]
+    assert "Not shown: it." in figure.get_supxlabel()
 
 
-def panels(section: SubFigure) -> list[str]:
-    return [axes.get_title(loc="left") for axes in section.axes]
+def panels(figure: Figure) -> list[str]:
+    return [axes.get_title(loc="left") for axes in figure.axes]
 
 
-def legend(section: SubFigure) -> list[str]:
-    return [text.get_text() for text in section.legends[0].get_texts()]
+def test_many_terms_stand_in_two_lines(tmp_path: Path) -> None:
+    terms = ("classification", "mask", "dice", "auxiliary_classification", "auxiliary_mask", "auxiliary_dice")
+    write_curve(tmp_path / "a.csv", 1, 3, (*terms, "concept_focal", "concept_dice", "concept_cosine"))
+    with style.drawing():
+        figure = draw_curves([(MASKS, read_curve(tmp_path / "a.csv"))])
+    check(figure)
+    assert len(panels(figure)) == 9
 
 
-def test_a_section_a_head_with_its_own_terms(tmp_path: Path) -> None:
-    segformer = Network("camvid", "segformer", "mit_b4")
-    terms = {
-        SGR: ("segmentation", "concept_focal", "concept_dice", "concept_cosine"),
-        replace(FCN, family="maskformer"): ("classification", "mask", "dice", "auxiliary_mask"),
-        segformer: ("segmentation",),
-        replace(segformer, prototypes=True): ("segmentation", "contrast", "distance"),
-    }
-    curves = []
-    for number, (network, named) in enumerate(terms.items()):
-        write_curve(tmp_path / f"{number}.csv", 1, 3, named)
-        curves.append((network, read_curve(tmp_path / f"{number}.csv")))
-    figure = draw_curves(curves)
-    assert [section.get_suptitle() for section in figure.subfigs] == ["Dil-FCN", "MaskFormer", "SegFormer"]
-    assert [panels(section) for section in figure.subfigs] == [
-        ["total loss", "segmentation", "concept focal", "concept dice", "concept cosine"],
-        ["total loss", "classification", "mask", "dice", "auxiliary mask"],
-        ["total loss", "segmentation", "contrast", "distance"],
-    ]
-    assert [legend(section) for section in figure.subfigs] == [
-        ["SGR"],
-        ["MaskFormer"],
-        ["SegFormer", "ProtoSeg"],
-    ]
+def test_losses_of_other_heads_are_not_laid_over_one_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in MANY:
+        write_curve(tmp_path / f"{row}.csv", 1, 2, ("segmentation",))
+    drawn: list[Any] = []
 
+    def remember(curves: Any, left_out: str) -> Figure:
+        drawn[:] = [*(network for network, _ in curves), left_out]
+        return Figure()
 
-def test_a_framework_on_two_backbones_has_two_sections(tmp_path: Path) -> None:
-    write_curve(tmp_path / "a.csv", 1, 3)
-    frame = read_curve(tmp_path / "a.csv")
-    figure = draw_curves([(FCN, frame), (SGR, frame), (replace(FCN, backbone="swin_t"), frame)])
-    assert [section.get_suptitle() for section in figure.subfigs] == [
-        "Dil-FCN, ResNet-101",
-        "Dil-FCN, Swin-T",
-    ]
-
-
-def test_a_unit_looks_the_same_under_every_framework_and_no_row_like_another(tmp_path: Path) -> None:
-    upernet_row = Network("camvid", "upernet", "swin_t")
-    graph, no_xy = (replace(SGR, changes=(words,)) for words in ("with graph", "w/o x-y embedding"))
-    rows = [FCN, GLORE, SGR, graph, no_xy, upernet_row, replace(upernet_row, unit="sgr")]
-    write_curve(tmp_path / "a.csv", 1, 3)
-    figure = draw_curves([(row, read_curve(tmp_path / "a.csv")) for row in rows])
-    fcn, upernet = (
-        {
-            text.get_text(): (line.get_color(), line.get_linestyle())
-            for text, line in zip(found.get_texts(), found.get_lines(), strict=True)
-        }
-        for found in (section.legends[0] for section in figure.subfigs)
-    )
-    assert len(set(fcn.values())) == len(fcn) == 5
-    assert (upernet["SGR"], upernet["UperNet"]) == (fcn["SGR"], fcn["Dil-FCN"])
+    monkeypatch.setattr("sgr.report.curves.draw_curves", remember)
+    write_curves(tmp_path, "camvid", MANY, tmp_path / "curves.png")
+    assert drawn[:-1] == [FCN, GLORE, SGR, MANY["graph"]]
+    assert drawn[-1] == "Not shown: DeepLabV3 (SGR), MaskFormer (plain; SGR), UperNet."
 
 
 @pytest.mark.parametrize("iterations", [0, 1])

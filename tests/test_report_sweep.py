@@ -11,6 +11,7 @@ from sgr.report import style, sweep
 from sgr.report.about import parse
 from sgr.report.labels import Network
 from sgr.report.sweep import Metrics
+from tests.figure_checks import check, check_files
 from tests.made_of import tiny
 
 ROW, NETWORK = "my-row", Network("camvid", "fcn", "resnet101", "sgr")
@@ -67,14 +68,19 @@ def test_more_active_concepts_than_concepts_stay_blank(tmp_path: Path) -> None:
 def test_heat_maps_have_the_tables_orientation() -> None:
     with style.drawing():
         figure = sweep.draw_sweep(sweep.grid(ROW, "val", [8, 16], [4, 12], MEASURED), NETWORK)
+    check(figure)
     maps = [axes for axes in figure.axes if axes.images]
+    assert maps[0].get_ylabel() == "K (concepts)"
+    assert [tick.get_text() for tick in maps[0].get_yticklabels()] == ["8", "16"]
+    # the same colour is the same mIoU in both
+    assert {axes.images[0].get_clim() for axes in maps} == {(1 / 3, 36.0)}
+    assert [axes.get_ylabel() for axes in figure.axes if axes not in maps] == ["mIoU (%)"]
     assert [axes.get_title(loc="left") for axes in maps] == ["single-scale", "multi-scale"]
     for axes, words in zip(
         maps, (["31.00\n± 1.41", "33.00", "0.33"], ["33.00\n± 2.83", "34.00", "36.00"]), strict=True
     ):
-        assert axes.get_xlabel() == "L (active concepts in an image)" and axes.get_ylabel() == "K (concepts)"
+        assert axes.get_xlabel() == "L (active concepts in an image)"
         assert [tick.get_text() for tick in axes.get_xticklabels()] == ["4", "12"]
-        assert [tick.get_text() for tick in axes.get_yticklabels()] == ["8", "16"]
         assert [text.get_text() for text in axes.texts] == words
         assert [text.get_position() for text in axes.texts] == [(0, 0), (0, 1), (1, 1)]
         assert [patch.get_xy() for patch in axes.patches] == [(0.5, -0.5)]  # K = 8, L = 12
@@ -88,7 +94,7 @@ def test_a_flat_map_still_shows_its_numbers() -> None:
 
 
 def test_the_same_numbers_are_the_same_bytes(tmp_path: Path) -> None:
-    files = ("sweep.csv", "sweep.md", "figures/sweep.png")
+    files = ("sweep.csv", "sweep.md", "figures/sweep.png", "figures/sweep.pdf")
     once = [written(tmp_path) and (tmp_path / "mini" / name).read_bytes() for name in files]
     assert [written(tmp_path) and (tmp_path / "mini" / name).read_bytes() for name in files] == once
-    assert once[2].startswith(b"\x89PNG") and b"Software" not in once[2]
+    assert (*once[2:],) == check_files(tmp_path / "mini/figures/sweep.png")

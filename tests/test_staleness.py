@@ -144,6 +144,7 @@ class Addition(NamedTuple):
 
 OF_GARDEN = {"table/table_garden", "figures/garden"}
 OF_ALL = {"claims/all", "report/all"}  # they know the rows of every dataset
+DRAWN = ("table/", "claims/", "figures/", "detection_figures/", "sweep/", "report/")
 ADDITIONS = {
     "dataset": Addition(
         "garden-fcn-sgr",
@@ -155,9 +156,9 @@ ADDITIONS = {
             ]
         },
         OF_GARDEN
-        | {"download/garden", "components/garden"}
+        | {"download/garden", "components/garden", "predictions/garden"}
         | {f"{kind}/garden-fcn-sgr" for kind in ("train", "evaluate", "semantics")},
-        "the plan and the tables",
+        "dataset garden",
         OF_ALL | {"explain/all"},
     ),
     "row": Addition(
@@ -166,7 +167,7 @@ ADDITIONS = {
         {ROWS: [of_row("garden-fcn", "garden", "fcn", "resnet101")]},
         {"train/garden-fcn", "evaluate/garden-fcn"},
         "row garden-fcn",
-        OF_GARDEN | OF_ALL,
+        OF_GARDEN | OF_ALL | {"predictions/garden"},
     ),
     "head": Addition(
         "garden-linear",
@@ -296,11 +297,7 @@ def test_an_addition_touches_no_entry_of_another_row_dataset_or_backbone(
     before, after = step.before[profile], step.after[profile]
     assert after.keys() - before.keys() == addition.entries and before.keys() <= after.keys()
     changed = {key for key in before if before[key] != after[key]}
-    drawn = (
-        {key for key in before if key.startswith(("table/", "claims/", "figures/", "sweep/", "report/"))}
-        if addition.titled
-        else set()
-    )
+    drawn = {key for key in before if key.startswith(DRAWN)} if addition.titled else set()
     assert changed == addition.gathered | drawn
     assert all(before[key]["settings"] == after[key]["settings"] for key in drawn - addition.gathered)
 
@@ -324,7 +321,9 @@ def made(grown: Grown) -> Path:
     """The copy after DVC has made the table of the new dataset and its figures, with all that they need."""
     names = ran(dvc(grown.root, "repro", "table_garden", "figures_garden"))
     of_rows = {f"{path}:{name}@mini" for path, name in stages_of(grown.root)}
-    assert of_rows < {*names} and len(names) == len({*names}) == len(of_rows) + 3  # plan, table and figures
+    assert (
+        of_rows < {*names} and len(names) == len({*names}) == len(of_rows) + 4
+    )  # plan, table, predictions, figures
     return grown.root
 
 

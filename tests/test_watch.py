@@ -163,6 +163,7 @@ def test_tensorboard_gets_each_number_once(
     tmp_path: Path, files: TrainFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tensorboard.backend.event_processing import event_accumulator as accumulator
+
     monkeypatch.chdir(tmp_path)
     folder = prepared(tmp_path, files)
     write_curve(folder, 2.0)

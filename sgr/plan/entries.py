@@ -34,10 +34,11 @@ from sgr.plan.stage_settings import (
     Explained,
     ExplainSettings,
     GeneratedImages,
+    PredictionsSettings,
     StatisticsSettings,
     WeightsSettings,
 )
-from sgr.report import labels
+from sgr.report import labels, published, shown
 from sgr.report.settings import (
     ClaimsSettings,
     EntranceSettings,
@@ -64,9 +65,16 @@ ROOTS = {
     "table": ("sgr.report.tables",),
     "claims": ("sgr.report.claims.writing",),
     "entrance": ("sgr.report.entrance",),
-    "figures": ("sgr.report.tokens", "sgr.report.curves"),
     "explain": ("sgr.evaluation.explain",),
     "report": ("sgr.report.html",),
+    "predictions": ("sgr.evaluation.predictions",),
+    "figures": (
+        "sgr.report.tokens",
+        "sgr.report.predictions",
+        "sgr.report.class_iou",
+        "sgr.report.curves",
+    ),
+    "detection_figures": ("sgr.report.average_precision", "sgr.report.curves"),
 }
 
 
@@ -95,6 +103,8 @@ class _Planner:
         for name in params.datasets:
             yield f"components/{name}", self.components(name)
             yield f"figures/{name}", self.figures(name)
+            if predicted := shown.predicted(params, name):
+                yield f"predictions/{name}", self.predictions(predicted)
             if describe(name).things:
                 yield f"component_statistics/{name}", self.component_statistics(name)
         for name in sorted({row.backbone for row in params.rows.values()}):
@@ -107,6 +117,11 @@ class _Planner:
                 yield f"{stage}/{name}", entry
         yield f"sweep/{params.rows[params.sweep.row].dataset}", self.sweep()
         yield "overhead/all", self.overhead()
+        detection = params.detection
+        yield (
+            f"detection_figures/{detection.dataset}",
+            self.figures(detection.dataset, detection.evaluate, "detection_figures"),
+        )
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
         yield "claims/all", self.claims()
@@ -393,9 +408,21 @@ class _Planner:
         order = sorted(profiles, key=lambda name: (profiles[name].data == "generated", name))
         return self.entry("entrance", EntranceSettings(tuple(order)))
 
-    def figures(self, name: str) -> Entry[FiguresSettings]:
+    def figures(self, name: str, split: str = "", stage: str = "figures") -> Entry[FiguresSettings]:
+        """Of a dataset; its numbers are of `split`, or of the paper's, or of the first that it is evaluated on."""
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}
-        return self.entry("figures", FiguresSettings(name, rows), roots=[f"sgr.datasets.{name}"])
+        split = split or published.splits().get(name) or self.params.datasets[name].evaluate[0]
+        return self.entry(stage, FiguresSettings(name, split, rows), roots=[f"sgr.datasets.{name}"])
+
+    def predictions(self, rows: list[str]) -> Entry[PredictionsSettings]:
+        """Of the rows that a dataset's figures show; their example images are those of the first with regions."""
+        made = {row: self.row(row) for row in rows}
+        settings = PredictionsSettings(
+            {row: entries["evaluate"].settings.seen for row, entries in made.items()},
+            {row: entries["evaluate"].seeds[0] for row, entries in made.items()},
+            next(row for row, entries in made.items() if "semantics" in entries),
+        )
+        return self.entry("predictions", settings)
 
     def explain(self) -> Entry[ExplainSettings]:
         semantics = {

@@ -16,6 +16,7 @@ from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.files import write_bytes
 from sgr.plan.params import Params
+from sgr.report import shown
 from sgr.report.tables import splits_of, tables
 
 COMMAND = "python -m sgr pipeline"
@@ -112,12 +113,19 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     own_tables = tables(splits_of(params))
     for name in params.datasets:
         rows = [row for row in params.rows.values() if row.dataset == name]
+        predicted = shown.predicted(params, name)
         stages = [
             *(["table_${dataset}"] if rows and f"table_{name}" in own_tables else []),
-            *(["figures_${dataset}"] if any(row.has_regions for row in rows) else []),
+            *(["predictions_${dataset}", "figures_${dataset}"] if predicted else []),
             *(["component_statistics_${dataset}"] if describe(name).things else []),
         ]
-        yield Part(top, f"dataset {name}", tuple(stages), {"dataset": name})
+        values = {"dataset": name}
+        if predicted:
+            trained = "\n      - ".join(f"work/${{profile}}/train/{row}" for row in predicted)
+            examples = next(row for row in predicted if params.rows[row].has_regions)
+            values |= {"trained": trained, "examples": examples}
+        yield Part(top, f"dataset {name}", tuple(stages), values)
+    yield Part(top, f"dataset {detection}", ("detection_figures_${dataset}",), {"dataset": detection})
     sweep = params.rows[params.sweep.row]
     of_sweep = {"dataset": sweep.dataset, "backbone": sweep.backbone}
     yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)

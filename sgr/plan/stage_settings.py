@@ -72,3 +72,15 @@ class ExplainSettings:
     """Every such row by name."""
 
     rows: Mapping[str, Explained]
+
+
+@dataclass(frozen=True)
+class PredictionsSettings:
+    """The networks of a dataset whose predictions are drawn, by row, and the seed of each.
+
+    `examples` is the row whose semantics kept the images.
+    """
+
+    rows: Mapping[str, Seen]
+    seeds: Mapping[str, int]
+    examples: str

@@ -1,4 +1,4 @@
-"""The words of the token figure: captions that fit, and the legend of classes."""
+"""The words of the pictures' figures: captions that fit, the legend of classes, and the lines below all pictures."""
 
 from __future__ import annotations
 
@@ -8,46 +8,50 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import style
 from .overlay import vote
 from .palette import IGNORED
 
-KEY = (
-    "Over a region: the class with most of its weight on labelled pixels, and that share. "
-    "The heat of a region ends at its largest weight."
-)
 
-
-def fit(text: str, inches: float, most: float) -> float:
-    """Font size, at most `most`, at which the text is no wider than `inches`."""
-    return min(most, inches * 72 / (0.62 * max(1, len(text))))
-
-
-def caption(label: NDArray[np.uint8], weight: NDArray[np.float32], classes: Sequence[str]) -> str:
-    """What a region of weight (H, W) votes for, `car 92%`."""
+def caption(
+    label: NDArray[np.uint8], weight: NDArray[np.float32], classes: Sequence[str], inches: float
+) -> str:
+    """What a region of weight (H, W) votes for, `car 92%`, in `inches`; of a class's name as much as fits."""
     found = vote(label, weight, len(classes))
     if found is None:
-        return "on no labelled pixel" if weight.any() else "no weight"
-    return f"{short(classes[found.label], 24)} {found.share:.0%}"
+        return style.cut("no labelled pixel" if weight.any() else "no weight", inches)
+    share = f" {percent(found.share)}"
+    return style.cut(first_name(classes[found.label]), inches - style.width(share)) + share
 
 
-def short(name: str, most: int) -> str:
-    """The first of a class's synonyms, cut to `most` characters."""
-    name = name.replace(";", ",").split(",")[0].strip()
-    return name if len(name) <= most else name[: most - 1] + "…"
+def percent(share: float) -> str:
+    """A share of 1 as `92%`; `<1%` and `>99%` where a round number would say none or all."""
+    if 0 < share < 0.01:
+        return "<1%"
+    return ">99%" if 0.99 < share < 1 else f"{share:.0%}"
+
+
+def first_name(name: str) -> str:
+    """The first of a class's synonyms."""
+    return name.replace(";", ",").split(",")[0].strip()
 
 
 def legend_entries(
-    present: list[int], ignored: bool, classes: Sequence[str], colours: NDArray[np.uint8]
+    labels: Sequence[NDArray[np.uint8]], classes: Sequence[str], colours: NDArray[np.uint8]
 ) -> list[Any]:
-    """Legend handles of the classes present (train ids), and of ignored pixels."""
+    """Legend handles of the classes in the label maps, and of ignored pixels where there are any."""
     from matplotlib.patches import Patch
 
-    entries = [(short(classes[c], 24), tuple(colours[c] / 255)) for c in present]
-    if ignored:
-        entries.append(("ignored", tuple(c / 255 for c in IGNORED)))
-    return [Patch(facecolor=c, edgecolor="#888", linewidth=0.4, label=name) for name, c in entries]
+    present = np.unique(np.concatenate([np.unique(label) for label in labels]))
+    entries = [(first_name(classes[c]), colours[c]) for c in present if c < len(classes)]
+    if (present >= len(classes)).any():
+        entries.append(("ignored", np.array(IGNORED)))
+    return [
+        Patch(facecolor=tuple(rgb / 255), edgecolor="#888", linewidth=0.4, label=name)
+        for name, rgb in entries
+    ]
 
 
-def entry_width(handles: list[Any]) -> float:
-    """Inches of the widest entry of the legend, at 7 points."""
-    return 0.45 + max((len(handle.get_label()) for handle in handles), default=1) * 0.062
+def of_images(shown: int, examples: int) -> str:
+    """How many of the examples are left out for want of room; empty for none."""
+    return "" if shown == examples else f"{shown} of the {examples} example images."

@@ -14,6 +14,7 @@ from sgr.files import write_bytes
 
 from . import style
 from .about import Count
+from .captions import percent
 from .images import Images, of_images
 from .markdown import DASH, Column, number, render, text
 
@@ -28,7 +29,7 @@ OUTCOMES = ("alone", "shared", "split", "none_left")
 TITLES = {"one": "one instance", "two": "two", "three_or_more": "three or more", "no_instance": "none"}
 # Blue for what SGR assumes, oranges for what it does not, grey where the annotation cannot tell.
 COLOURS = {"one": "#0072B2", "two": "#F0A860", "three_or_more": "#C04E00", "no_instance": "#C8C8C8"}
-BAR, MARGIN, WIDTH = 0.26, 1.15, 6.4  # inches
+BAR, MARGIN = 0.16, 0.62  # inches
 READING = (
     "How often a connected component, SGR's weak supervision, is one instance: {images} whole images of the split "
     "{split}, each class opened by a square of {opening} pixels, components below {min_share} of the image's largest "
@@ -61,7 +62,7 @@ def write(
     min_share: float,
     results: Path = Path("results"),
 ) -> None:
-    """Write component_statistics_<dataset>.md and .csv, and figures/components_<dataset>.png, to results/<profile>.
+    """Write component_statistics_<dataset>.md, .csv and figures/components_<dataset>.png, .pdf to results/<profile>.
 
     Args:
         generated: whether the images are; official: how many the split has as published.
@@ -123,37 +124,47 @@ def build(
 def draw(frame: pd.DataFrame) -> Figure:
     """A bar a line of `build`: the shares of its components by the number of instances they cover."""
     from matplotlib.figure import Figure
-    from matplotlib.ticker import PercentFormatter
+    from matplotlib.ticker import MultipleLocator, PercentFormatter
 
-    figure = Figure(figsize=(WIDTH, MARGIN + BAR * len(frame)), layout="constrained")
+    figure = Figure((style.ONE_COLUMN, MARGIN + BAR * len(frame)), layout="constrained")
     axes = figure.add_subplot()
     places = np.arange(len(frame))
     left = np.zeros(len(frame))
+    handles = []
     for name in SHOWN:
         shares = frame[name].to_numpy(dtype=float)
         if shares.any():
-            axes.barh(places, shares, 0.72, left, color=COLOURS[name], label=TITLES[name])
+            handles.append(axes.barh(places, shares, 0.72, left, color=COLOURS[name], label=TITLES[name]))
         left += shares
     for place, share in enumerate(frame["one"]):
-        # inside the bar, or beside it where it is too short
-        inside = share >= 0.12
+        # inside the bar, or beside it where it is too short; on a pale ground, so that no bar hides it
+        inside = share >= 0.16
         axes.text(
-            share - 0.01 if inside else share + 0.01,
+            share - 0.01 if inside else share + 0.015,
             place,
-            f"{share:.0%}",
+            percent(share),
             ha="right" if inside else "left",
             va="center",
             color="white" if inside else "black",
-            fontsize=7,
+            bbox=None if inside else {"facecolor": "white", "alpha": 0.7, "lw": 0, "pad": 0.6},
         )
     labels = [f"{name} ({count:,})" for name, count in zip(frame["class"], frame["components"], strict=True)]
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
+    axes.xaxis.set_major_locator(MultipleLocator(0.25))
     axes.xaxis.set_major_formatter(PercentFormatter(1))
-    axes.set_xlabel("components (their number) by the instances they cover")
+    axes.set_xlabel("components by the instances they cover")
     axes.tick_params(axis="y", length=0)
-    figure.legend(loc="outside upper center", ncols=len(SHOWN), fontsize=7)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=len(handles),
+        handlelength=1,
+        columnspacing=1,
+        borderpad=0,
+        borderaxespad=0.2,
+    )
     return figure
 
 
@@ -208,7 +219,14 @@ def _of_images() -> list[Column]:
 
 def _percent(key: str) -> Callable[[dict[str, Any]], str]:
     shown = number(key, 4)
-    return lambda row: DASH if shown(row) == DASH else f"{100 * float(row[key]):.1f} %"
+
+    def cell(row: dict[str, Any]) -> str:
+        if shown(row) == DASH:
+            return DASH
+        share = float(row[key])
+        return "<0.1 %" if 0 < share < 0.0005 else f"{100 * share:.1f} %"
+
+    return cell
 
 
 def _whole_percent(share: float) -> str:

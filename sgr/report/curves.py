@@ -1,4 +1,4 @@
-"""Training curves: for each framework the total loss of its rows, and each of its named terms."""
+"""Training curves: each named term of the loss, of rows whose losses are the same."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from numpy.typing import NDArray
 from sgr.datasets import describe
 from sgr.errors import UserError
 
-from . import style
-from .labels import UNITS, Network, backbone_title
+from . import shown, style
+from .chart import chart
+from .labels import Network
+from .looks import looks
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure, SubFigure
+    from matplotlib.figure import Figure
 
 KNOWN = ("seed", "iteration", "learning_rate", "loss")
-# Inches: the picture, a head's panels, a line of its legend.
-WIDTH, SECTION, LINE = 12.0, 2.8, 0.16
-TOTAL = 2.0  # width of the total loss beside a term's 1
+HEIGHT, ACROSS = 1.75, 5  # inches of a panel, and how many stand beside each other
+KEY = "Losses by iteration, unweighted, as centred means over a twentieth of the curve; thin: single seeds and batches."
 
 Curve: TypeAlias = "tuple[Network, pd.DataFrame]"
 
 
 def write_curves(folder: Path, dataset: str, rows: Mapping[str, Network], path: Path) -> None:
-    """Draw results/<profile>/curves/<dataset>/<row>.csv as one PNG; a sentence when none has an iteration.
+    """Draw results/<profile>/curves/<dataset>/<row>.csv as PNG and PDF; a sentence when none has an iteration.
 
     Args:
-        rows: of params.yaml by name; those of the dataset are drawn.
+        rows: of params.yaml by name; of the dataset's, the first network with SGR is drawn, plain, with it and
+            ablated: losses of other heads are no losses to lay these over.
     """
-    files = {row: folder / f"{row}.csv" for row in rows if rows[row].dataset == dataset}
-    found = sorted((row for row in files if files[row].exists()), key=lambda row: rows[row].order)
-    frames = {row: read_curve(files[row]) for row in found}
-    curves = [(rows[row], frame) for row, frame in frames.items() if np.isfinite(frame["loss"]).any()]
-    if not curves:
+    own = {row: network for row, network in rows.items() if network.dataset == dataset}
+    frames = {row: read_curve(folder / f"{row}.csv") for row in own if (folder / f"{row}.csv").exists()}
+    chosen = shown.of_leader(own, [row for row, frame in frames.items() if np.isfinite(frame["loss"]).any()])
+    if not chosen:
         style.write_sentence(f"No row of {describe(dataset).title} has a training curve yet.", path)
         return
     with style.drawing():
-        style.write_figure(draw_curves(curves), path)
+        curves = [(own[row], frames[row]) for row in chosen]
+        style.write_figure(draw_curves(curves, shown.left_out(own, chosen)), path)
 
 
 def read_curve(path: Path) -> pd.DataFrame:
@@ -71,80 +73,61 @@ def smooth(values: NDArray[np.float64], window: int) -> NDArray[np.float64]:
     return (sums[high] - sums[low]) / (high - low)
 
 
-def draw_curves(curves: Sequence[Curve]) -> Figure:
-    """A section a framework and backbone, since their terms and scales differ.
+def draw_curves(curves: Sequence[Curve], left_out: str = "") -> Figure:
+    """A panel a named term, since terms have scales of their own, and a line a row that has it.
 
     Thin lines are seeds, thick ones their mean.
-    """
-    from matplotlib.figure import Figure
 
-    groups: dict[tuple[str, str], list[Curve]] = {}
-    for network, frame in curves:
-        groups.setdefault((network.framework, network.backbone), []).append((network, frame))
-    legends = [_legend(group) for group in groups.values()]
-    heights = [SECTION + LINE * -(-len(handles) // columns) for handles, columns in legends]
-    figure = Figure(figsize=(WIDTH, sum(heights)), layout="constrained")
-    sections = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
-    frameworks = [framework for framework, _ in groups]
-    for section, (about, group), (handles, columns) in zip(sections, groups.items(), legends, strict=True):
-        framework, backbone = about
-        unique = frameworks.count(framework) == 1
-        title = framework if unique else f"{framework}, {backbone_title(backbone)}"
-        section.suptitle(title, x=0.008, ha="left", fontsize=10, fontweight="bold")
-        section.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=7, handlelength=3)
-        _section(section, group)
+    Args:
+        curves: of rows whose losses are the same, but for the terms that a unit adds.
+        left_out: the words that name the rows that are not drawn.
+    """
+    terms = terms_of(curves)
+    found = _looks(curves)
+    handles = [_handle(network, frame, look) for (network, frame), look in zip(curves, found, strict=True)]
+    lines = -(-len(terms) // ACROSS)
+    across = -(-len(terms) // lines)
+    height = HEIGHT * lines + (0.1 if lines > 1 else 0)
+    figure = chart(style.TWO_COLUMNS, height, handles, " ".join(filter(None, (KEY, left_out))))
+    # what all rows have comes first, and is wider where it stands beside what one has
+    ratios = [1.5 if lines == 1 and len(curves) > 1 and not column else 1.0 for column in range(across)]
+    grid = figure.add_gridspec(lines, across, width_ratios=ratios)
+    for number, term in enumerate(terms):
+        axes = figure.add_subplot(grid[divmod(number, across)])
+        _panel(axes, term, term.replace("_", " "), curves, found)
+        axes.set_xlabel("iteration")
     return figure
 
 
-def _section(section: SubFigure, curves: Sequence[Curve]) -> None:
-    """Total loss on the left, a small panel a named term on its right, in two lines where there are many."""
-    terms = list(
-        dict.fromkeys(c for _, f in curves for c in f.columns if c not in KNOWN and np.isfinite(f[c]).any())
+def terms_of(curves: Sequence[Curve]) -> list[str]:
+    """The named terms that any of the curves has; of curves without any, their loss."""
+    named = (
+        c for _, frame in curves for c in frame.columns if c not in KNOWN and np.isfinite(frame[c]).any()
     )
-    lines = 1 if len(terms) <= 2 else 2
-    across = -(-len(terms) // lines)
-    grid = section.add_gridspec(lines, 1 + across, width_ratios=[TOTAL, *[1.0] * across])
-    _panel(section.add_subplot(grid[:, 0]), "loss", "total loss", curves)
-    for number, term in enumerate(terms):
-        place = grid[number // across, 1 + number % across]
-        _panel(section.add_subplot(place), term, term.replace("_", " "), curves)
-    for axes in section.axes:
-        spec = axes.get_subplotspec()
-        if spec is not None and spec.is_last_row():
-            axes.set_xlabel("iteration")
+    return list(dict.fromkeys(named)) or ["loss"]
 
 
-def _legend(curves: Sequence[Curve]) -> tuple[list[Any], int]:
-    """A handle a row, and how many fit beside each other."""
+def _handle(network: Network, frame: pd.DataFrame, look: dict[str, Any]) -> Any:
+    """The legend's entry of a row."""
     from matplotlib.lines import Line2D
 
-    looks = _looks([network for network, _ in curves])
-    handles = [
-        Line2D([], [], label=_label(*curve), **look) for curve, look in zip(curves, looks, strict=True)
-    ]
-    widest = 0.7 + 0.062 * max(len(str(handle.get_label())) for handle in handles)
-    return handles, max(1, min(len(handles), int(WIDTH / widest)))
+    seeds = frame["seed"].nunique()
+    return Line2D([], [], label=network.method + (f" ({seeds} seeds)" if seeds > 1 else ""), **look)
 
 
-def _looks(networks: Sequence[Network]) -> list[dict[str, Any]]:
-    """Colour and line style of each: a unit has the same under every framework, other rows those that are left."""
-    units = list(UNITS)
-    looks, others = [], 0
-    for network in networks:
-        if network.changes or network.training or (network.prototypes and network.unit != "none"):
-            place, others = len(units) + 1 + others, others + 1
-        else:
-            place = len(units) if network.prototypes else units.index(network.unit)
-        looks.append(style.row_style(place))
-    return looks
+def _looks(curves: Sequence[Curve]) -> list[dict[str, Any]]:
+    """Colour and line style of each; lines have no markers."""
+    return [{**look, "marker": ""} for look in looks([network for network, _ in curves])]
 
 
-def _panel(axes: Axes, column: str, title: str, curves: Sequence[Curve]) -> None:
+def _panel(
+    axes: Axes, column: str, title: str, curves: Sequence[Curve], found: Sequence[dict[str, Any]]
+) -> None:
     """Draw one column of every row that has it."""
     from matplotlib.ticker import MaxNLocator
 
-    bounds, looks = [], _looks([network for network, _ in curves])
-    for (_, frame), look in zip(curves, looks, strict=True):
+    bounds = []
+    for (_, frame), look in zip(curves, found, strict=True):
         if column not in frame:
             continue
         seeds = [part for _, part in frame[np.isfinite(frame[column])].groupby("seed")]
@@ -152,12 +135,12 @@ def _panel(axes: Axes, column: str, title: str, curves: Sequence[Curve]) -> None
         for part in seeds:
             part = part.sort_values("iteration")
             x, y = part["iteration"].to_numpy(), part[column].to_numpy(dtype=np.float64)
-            axes.plot(x, y, color=look["color"], alpha=0.18, linewidth=0.5, zorder=1)
+            axes.plot(x, y, color=look["color"], alpha=0.18, linewidth=0.4, zorder=1)
             line = smooth(y, max(1, len(y) // 20))
             axes.plot(
                 x,
                 line,
-                linewidth=0.7 if len(seeds) > 1 else 1.4,
+                linewidth=0.5 if len(seeds) > 1 else 1.0,
                 alpha=0.6 if len(seeds) > 1 else 1.0,
                 **look,
             )
@@ -166,7 +149,7 @@ def _panel(axes: Axes, column: str, title: str, curves: Sequence[Curve]) -> None
             smoothed.append((x, line))
             bounds.append((line.min(), line.max(), x[0], x[-1]))
         if len(smoothed) > 1:
-            axes.plot(*_mean(smoothed), linewidth=1.6, **look)
+            axes.plot(*_mean(smoothed), linewidth=1.1, **look)
     axes.set_title(title, loc="left")
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
     axes.grid(alpha=0.25, linewidth=0.5)
@@ -185,8 +168,3 @@ def _mean(lines: list[tuple[NDArray[Any], NDArray[np.float64]]]) -> tuple[NDArra
     for x, _ in lines[1:]:
         common = np.intersect1d(common, x)
     return common, np.mean([y[np.isin(x, common)] for x, y in lines], axis=0)
-
-
-def _label(network: Network, frame: pd.DataFrame) -> str:
-    seeds = frame["seed"].nunique()
-    return (network.addition or network.method) + (f" ({seeds} seeds)" if seeds > 1 else "")

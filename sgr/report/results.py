@@ -4,6 +4,7 @@ and <row>.instances.json, of its tokens."""
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from sgr.errors import UserError
 from sgr.files import read_json
 
 from .about import About, parse
+from .images import Images, of_images
 
 METRICS = ".json"
 SEMANTICS = ".semantics.json"
@@ -88,6 +90,12 @@ def load(folder: Path, dataset: str, row: str, suffix: str = METRICS) -> Result 
     about = data.get("about")
     about = parse({**about, "dataset": data.get("dataset")} if isinstance(about, dict) else None, path)
     return Result(path, str(data.get("backbone") or ""), parameters, data["seeds"], about)
+
+
+def measured_on(found: Iterable[Result], dataset: str, split: str) -> str:
+    """How many images of which dataset results are of, in words, and that they are generated where they are."""
+    about = [result.about for result in found]
+    return of_images({of.source for of in about}, [Images(dataset, split, of.splits[split]) for of in about])
 
 
 def profile_folder(results: Path, profile: str) -> Path:

@@ -40,9 +40,10 @@ class EntranceSettings:
 
 @dataclass(frozen=True)
 class FiguresSettings:
-    """The figures of a dataset, and its rows."""
+    """The figures of a dataset, its rows, and the split that their numbers are of."""
 
     dataset: str
+    split: str
     rows: Mapping[str, Network]
 
 

@@ -20,7 +20,9 @@ from .statistics import over_seeds, spread
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 TITLE = "Sensitivity to K and L"
 READING = (
@@ -44,7 +46,7 @@ def write_sweep(
     about: About,
     results: Path = Path("results"),
 ) -> None:
-    """Write results/<profile>/sweep.csv, sweep.md and figures/sweep.png.
+    """Write results/<profile>/sweep.csv, sweep.md and figures/sweep.png and .pdf.
 
     Args:
         row, network, split: what was trained with each pair, and where it is measured.
@@ -109,28 +111,34 @@ def _best(frame: pd.DataFrame, measure: str) -> float | None:
 
 
 def draw_sweep(frame: pd.DataFrame, network: Network) -> Figure:
-    """A heat map a measure, in the table's orientation; L > K is hatched."""
+    """A heat map a measure, in the table's orientation and on one scale; L > K is hatched."""
+    import numpy as np
+    from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
-    size = (1.6 + 0.72 * frame["L"].nunique(), 1.5 + 0.5 * frame["K"].nunique())
-    figure = Figure(figsize=(2 * size[0], size[1]), layout="constrained")
-    figure.suptitle(_subject(frame, network), fontsize=9)
-    panels = figure.subplots(1, len(MEASURES))
+    figure = Figure((style.TWO_COLUMNS, 0.9 + 0.4 * frame["K"].nunique()), layout="constrained")
+    figure.suptitle(_subject(frame, network))
+    panels = figure.subplots(1, len(MEASURES), sharey=True)
+    # one scale: the same colour is the same mIoU in both
+    every = frame[list(MEASURES)].to_numpy()
+    scale = Normalize(np.nanmin(every), np.nanmax(every))
     for axes, (measure, title) in zip(panels, MEASURES.items(), strict=True):
-        _heat_map(axes, frame, measure)
+        picture = _heat_map(axes, frame, measure, scale)
         axes.set_title(title, loc="left")
+        axes.set_xlabel("L (active concepts in an image)")
+    panels[0].set_ylabel("K (concepts)")
+    figure.colorbar(picture, ax=panels, label="mIoU (%)", aspect=15).outline.set_visible(False)
     return figure
 
 
-def _heat_map(axes: Axes, frame: pd.DataFrame, measure: str) -> None:
+def _heat_map(axes: Axes, frame: pd.DataFrame, measure: str, scale: Normalize) -> AxesImage:
     import numpy as np
     from matplotlib.patches import Rectangle
 
     K, L = frame["K"].unique(), frame["L"].unique()
     values = frame[measure].to_numpy().reshape(len(K), len(L))
     deviations = frame[f"{measure}_std"].to_numpy().reshape(len(K), len(L))
-    picture = axes.imshow(values, cmap="viridis", aspect="auto")
-    middle = (np.nanmin(values) + np.nanmax(values)) / 2
+    picture = axes.imshow(values, cmap="viridis", norm=scale, aspect="auto")
     for i, j in np.ndindex(values.shape):
         if np.isnan(values[i, j]):
             blank = Rectangle(
@@ -139,16 +147,13 @@ def _heat_map(axes: Axes, frame: pd.DataFrame, measure: str) -> None:
             axes.add_patch(blank)
             continue
         words = f"{values[i, j]:.2f}" + ("" if np.isnan(deviations[i, j]) else f"\n± {deviations[i, j]:.2f}")
-        shade = "white" if values[i, j] <= middle else "black"
-        axes.text(j, i, words, ha="center", va="center", color=shade, fontsize=7)
+        shade = "white" if scale(values[i, j]) <= 0.5 else "black"
+        axes.text(j, i, words, ha="center", va="center", color=shade)
     axes.set_xticks(range(len(L)), [str(of_k) for of_k in L])
     axes.set_yticks(range(len(K)), [str(k) for k in K])
-    axes.set_xlabel("L (active concepts in an image)")
-    axes.set_ylabel("K (concepts)")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    assert axes.figure is not None
-    axes.figure.colorbar(picture, ax=axes, label="mIoU (%)").outline.set_visible(False)
+    return picture
 
 
 def _subject(frame: pd.DataFrame, network: Network) -> str:
