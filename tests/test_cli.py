@@ -12,7 +12,10 @@ from sgr.cli import graph, main, repro
 from sgr.errors import UserError
 from tests.scratch import ROOT, copy_checkout
 
-COMMANDS = ("submit", "repro", "jobs", "cancel", "clean-jobs", "dry-run", "data-check", "pipeline", "adopt")
+COMMANDS = (
+    *("submit", "repro", "jobs", "cancel", "clean-jobs", "dry-run", "data-check", "pipeline", "adopt"),
+    *("predict", "export"),
+)
 HEAVY = ("torch", "dvc", "pandas", "numpy", "rich")
 
 
