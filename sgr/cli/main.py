@@ -25,9 +25,13 @@ Targets = Annotated[
     ),
 ]
 
-Seed = Annotated[int | None, typer.Option(help="Of the row's seeds, instead of the first.", show_default=False)]
+Seed = Annotated[
+    int | None, typer.Option(help="Of the row's seeds, instead of the first.", show_default=False)
+]
 Profile = Annotated[str | None, typer.Option(help="Instead of that of params.yaml.", show_default=False)]
-TrainedRow = Annotated[str, typer.Argument(metavar="ROW", help="A trained row of params/rows.yaml: camvid-fcn-sgr.")]
+TrainedRow = Annotated[
+    str, typer.Argument(metavar="ROW", help="A trained row of params/rows.yaml: camvid-fcn-sgr.")
+]
 
 
 @app.callback()
@@ -141,7 +145,10 @@ def predict(
     seed: Seed = None,
     profile: Profile = None,
     longest: Annotated[
-        int, typer.Option(min=1, help="Pixels: the network sees a photograph whose longer side is above it smaller.")
+        int,
+        typer.Option(
+            min=1, help="Pixels: the network sees a photograph whose longer side is above it smaller."
+        ),
     ] = 2048,
     cpu: Annotated[bool, typer.Option("--cpu", help="Even where there is a GPU.")] = False,
 ) -> None:

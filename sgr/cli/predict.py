@@ -42,7 +42,9 @@ def main(
         except RuntimeError as error:  # of a CPU torch has no exception of its own
             if "memory" not in str(error):
                 raise
-            raise UserError(f"{path}: no memory for it at {longest} pixels: set a smaller --longest") from None
+            raise UserError(
+                f"{path}: no memory for it at {longest} pixels: set a smaller --longest"
+            ) from None
         about = {"image": path.name, "network": found.about}
         write(folder / path.stem, photo, prediction, made, about)
         largest = list(shares(prediction.labels, made.classes).items())[:3]

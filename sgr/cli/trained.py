@@ -46,7 +46,9 @@ def trained(row: str, seed: int | None, profile: str | None) -> Trained:
     weights = Path("work", profile, "train", row, str(seed), "model.safetensors")
     train = f"`python -m sgr repro train@{row}`"
     if not weights.is_file():
-        raise UserError(f"row {row} is not trained in profile {profile}: run {train}, or `dvc pull` if somebody did")
+        raise UserError(
+            f"row {row} is not trained in profile {profile}: run {train}, or `dvc pull` if somebody did"
+        )
     if _changed(profile, entry):
         print(f"{row}: its settings or its code have changed since it was trained: {train}", file=sys.stderr)
     return Trained(entry, seed, weights, _about(params, profile, entry, seed))
@@ -85,7 +87,9 @@ def _check(params: Params, profile: str, row: str) -> None:
     if profile not in params.profiles:
         raise UserError(f"there is no profile {profile!r}: use one of {_listed(params.profiles)}")
     if row in params.transfer:
-        raise UserError(f"row {row} is a detector of Table 3: name a row that segments, such as {[*params.rows][0]}")
+        raise UserError(
+            f"row {row} is a detector of Table 3: name a row that segments, such as {next(iter(params.rows))}"
+        )
     if row not in params.rows:
         raise UserError(f"params/rows.yaml: there is no row {row!r}, the rows are {_listed(params.rows)}")
 

@@ -4,38 +4,51 @@ from __future__ import annotations
 
 import os
 import tempfile
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch.nn import functional as F
 
-from sgr.evaluation.inference import resized
 from sgr.use.hub import TrainedNetwork
 
 # As an example any images will do, but for sides of one cell, whose shapes would be taken for constants.
 EXAMPLE = (2, 3, 101, 139)
 
+# Parts that ask for the size of an image in Python, so that a program would hold the answers for the example alone.
+OF_ONE_SIZE = {
+    "sgr.models.backbones.swin:body": "Swin fills its windows or not by the size of an image",
+    "sgr.models.heads.mask2former:head": "Mask2Former's deformable attention splits maps by the size of an image",
+}
+
 
 def export(network: TrainedNetwork, folder: Path) -> list[Path]:
-    """Write model.safetensors, config.json, README.md, model.pt2 and model.onnx; returns their paths.
+    """Write model.safetensors, config.json, README.md, and model.pt2 and model.onnx of a network without `obstacle`.
 
-    The folder gets all of them or none.
+    The folder gets all of them or none. Returns their paths.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as aside:
         made = Path(aside)
         network.save_pretrained(made)
-        exported = program(network)
-        torch.export.save(exported, made / "model.pt2")
-        torch.onnx.export(
-            exported, input_names=["images"], output_names=["scores"], verbose=False, f=made / "model.onnx"
-        )
-        names = sorted(path.name for path in made.iterdir())
-        for name in names:
+        if obstacle(network) is None:
+            exported = program(network)
+            torch.export.save(exported, made / "model.pt2")
+            onnx = torch.onnx.export(exported, input_names=["images"], output_names=["scores"], verbose=False)
+            assert onnx is not None
+            onnx.save(made / "model.onnx")
+        written = sorted(path.name for path in made.iterdir())
+        for name in written:
             os.replace(made / name, folder / name)
-    return [folder / name for name in names]
+    return [folder / name for name in written]
+
+
+def obstacle(network: TrainedNetwork) -> str | None:
+    """Why no program can have the network for images of any size; None for one that a program can have."""
+    return next((OF_ONE_SIZE[part] for part in network.parts if part in OF_ONE_SIZE), None)
 
 
 def program(network: TrainedNetwork) -> ExportedProgram:
@@ -54,7 +67,8 @@ def program(network: TrainedNetwork) -> ExportedProgram:
 class Sized(nn.Module):
     """`TrainedNetwork.forward` in operators whose shapes a compiler can follow for any size.
 
-    `F.pad` and slices ask whether there is anything to pad or to cut, and the answer for the example would be compiled.
+    `F.pad` and slices ask whether there is anything to pad or to cut, and the answer for the example would be compiled;
+    ONNX has no `round` of a size.
     """
 
     def __init__(self, trained: TrainedNetwork) -> None:
@@ -63,16 +77,31 @@ class Sized(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) -> (B, classes, H, W)."""
-        small = resized(images, self.resize)
+        small = images if self.resize == 1 else self._resized(images)
         height, width = small.shape[2:]
         stride = self.network.backbone.stride
         # the last row and column again and again, as `sgr.evaluation.inference.padded` has it
-        rows = torch.arange((height + stride - 1) // stride * stride, device=images.device).clamp_max(height - 1)
-        columns = torch.arange((width + stride - 1) // stride * stride, device=images.device).clamp_max(width - 1)
+        rows = _count((height + stride - 1) // stride * stride, images).clamp_max(height - 1)
+        columns = _count((width + stride - 1) // stride * stride, images).clamp_max(width - 1)
         inputs = small.index_select(2, rows).index_select(3, columns)
         padded = self.network.scores(self.network(inputs), (inputs.shape[2], inputs.shape[3]))
-        found = padded.index_select(2, torch.arange(height, device=images.device))
-        found = found.index_select(3, torch.arange(width, device=images.device))
+        found = padded.index_select(2, _count(height, images)).index_select(3, _count(width, images))
         if self.resize == 1:
             return found
         return F.interpolate(found, images.shape[2:], mode="bilinear", align_corners=False)
+
+    def _resized(self, images: Tensor) -> Tensor:
+        """As `sgr.evaluation.inference.resized` has it."""
+        size = [_rounded(side, self.resize) for side in images.shape[2:]]
+        return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def _count(number: Any, like: Tensor) -> Tensor:
+    return torch.arange(number, device=like.device)
+
+
+def _rounded(side: Any, scale: float) -> Any:
+    """max(1, round(scale * side)), a half to the even neighbour, in the algebra that a compiler has."""
+    above, below = Fraction(str(scale)).as_integer_ratio()
+    whole, rest = (2 * above * side + below) // (2 * below), (2 * above * side + below) % (2 * below)
+    return torch.sym_max(1, whole - whole % 2 * (1 - torch.sym_min(1, rest)))

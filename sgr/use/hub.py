@@ -74,6 +74,7 @@ class TrainedNetwork(
     ) -> None:
         super().__init__()
         self.network = build(network_settings(network))
+        self.parts = tuple(_named(network))  # `module:callable` of each
         self.resize, self.about = resize, about
         self.classes, self.palette = tuple(classes), tuple(map(tuple, palette))
 

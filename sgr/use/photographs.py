@@ -27,7 +27,9 @@ def photographs(asked: Sequence[str]) -> list[Path]:
     for path in dict.fromkeys(path for text in asked for path in _files(text)):
         decode(path, lambda image: image.size)
         if path.stem in found:
-            raise UserError(f"{found[path.stem]} and {path} have one name: predict them with another --out each")
+            raise UserError(
+                f"{found[path.stem]} and {path} have one name: predict them with another --out each"
+            )
         found[path.stem] = path
     return list(found.values())
 

@@ -60,7 +60,9 @@ def shares(labels: Bytes, names: tuple[str, ...]) -> dict[str, float]:
     return {names[index]: float(counts[index] / labels.size) for index in order if counts[index]}
 
 
-def write(folder: Path, photo: Bytes, found: Prediction, network: TrainedNetwork, about: dict[str, Any]) -> None:
+def write(
+    folder: Path, photo: Bytes, found: Prediction, network: TrainedNetwork, about: dict[str, Any]
+) -> None:
     """Write labels.png, overlay.png, shares.json, and regions.png of a network with regions.
 
     Args:
@@ -72,9 +74,7 @@ def write(folder: Path, photo: Bytes, found: Prediction, network: TrainedNetwork
     labels.putpalette(colours.tobytes())
     drawn = {"labels": labels, "overlay": pictures.overlay(photo, found.labels, network.classes, colours)}
     if found.regions is not None:
-        drawn["regions"] = pictures.regions(
-            photo, found.regions, found.covers, found.labels, network.classes
-        )
+        drawn["regions"] = pictures.regions(photo, found.regions, found.covers, found.labels, network.classes)
     for name, picture in drawn.items():
         packed = io.BytesIO()
         picture.save(packed, "PNG")
