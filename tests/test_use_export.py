@@ -17,10 +17,11 @@ import torch
 from torch import nn
 
 from sgr.errors import UserError
+from sgr.evaluation.inference import resized
 from sgr.models.settings import NetworkSettings, Part
 from sgr.plan.entries import Entries
 from sgr.use import TrainedNetwork
-from sgr.use.export import EXAMPLE, _rounded, export, obstacle, program
+from sgr.use.export import EXAMPLE, Sized, _rounded, export, obstacle, program
 from tests import networks, tiny_row
 from tests.scratch import ROOT
 
@@ -111,6 +112,12 @@ def test_the_torch_program_of_other_families_scores_as_they_do(family: str) -> N
     for size in SIZES:
         with torch.inference_mode():
             torch.testing.assert_close(made(images(size)), network(images(size)), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.37, 1.5])
+def test_images_are_resized_as_the_evaluation_does(scale: float) -> None:
+    made = Sized(trained(with_sgr(), resize=scale))._resized(images((1, 3, 47, 64)))
+    torch.testing.assert_close(made, resized(images((1, 3, 47, 64)), scale), rtol=0, atol=1e-3)
 
 
 def test_the_size_of_a_resized_image_is_rounded_as_python_does() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +25,7 @@ from sgr.plan import entry
 from sgr.report.palette import colour
 from sgr.use.photographs import photographs, read, shrunk
 from tests import tiny_row
-from tests.scratch import write_parameters
+from tests.scratch import ROOT, write_parameters
 
 ROWS = ("camvid-fcn-sgr", "camvid-fcn")
 REGIONS, PLAIN = ROWS
@@ -192,3 +195,27 @@ def test_a_training_of_another_plan_is_told(
     assert sgr(project, monkeypatch, "predict", PLAIN, "photos/wide.jpg", "--out", str(tmp_path)) == 0
     said = capsys.readouterr().err
     assert said.startswith("camvid-fcn: its settings or its code have changed since it was trained: ")
+
+
+def test_the_commands_of_the_page_are_those_there_are(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first as it stands, of the photographs that it names; the second writes the folder that the page loads."""
+    text = (ROOT / "docs/use.md").read_text()
+    predict, export = re.findall(r"^python -m (sgr .*)$", text, re.MULTILINE)
+    rng = np.random.default_rng(1)
+    for name in ("photo.jpg", "holidays/beach.png", "more/one.png"):
+        (project / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)).save(project / name)
+    try:
+        assert sgr(project, monkeypatch, *shlex.split(predict)[1:]) == 0
+        made = {str(path.parent.relative_to(project)) for path in project.glob("predictions/**/labels.png")}
+        assert made == {f"predictions/camvid-fcn-sgr/{name}" for name in ("photo", "beach", "one")}
+    finally:
+        shutil.rmtree(project / "predictions", ignore_errors=True)
+    # what it writes is tested in test_use_export.py
+    written: list[Path] = []
+    monkeypatch.setattr("sgr.use.export.export", lambda network, folder: written.append(folder) or [])
+    assert sgr(project, monkeypatch, *shlex.split(export)[1:]) == 0
+    assert [str(path.relative_to(project)) for path in written] == ["exports/camvid-fcn-sgr"]
+    assert f'from_pretrained("{written[0].relative_to(project)}")' in text

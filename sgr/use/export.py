@@ -91,9 +91,20 @@ class Sized(nn.Module):
         return F.interpolate(found, images.shape[2:], mode="bilinear", align_corners=False)
 
     def _resized(self, images: Tensor) -> Tensor:
-        """As `sgr.evaluation.inference.resized` has it."""
-        size = [_rounded(side, self.resize) for side in images.shape[2:]]
-        return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
+        """As `sgr.evaluation.inference.resized` has it, whose filter torch.export cannot save for any size."""
+        height, width = images.shape[2:]
+        rows = _filter(height, _rounded(height, self.resize), images)
+        columns = _filter(width, _rounded(width, self.resize), images)
+        return rows @ images @ columns.T
+
+
+def _filter(before: Any, after: Any, like: Tensor) -> Tensor:
+    """Weights (after, before) of an antialiased linear interpolation: a triangle around the centre of each pixel."""
+    pixels, wanted = _count(before, like).float(), _count(after, like).float()
+    scale = (pixels.amax() + 1) / (wanted.amax() + 1)
+    centres = (wanted + 0.5)[:, None] * scale
+    weights = (1 - ((pixels + 0.5 - centres) / scale.clamp_min(1)).abs()).clamp_min(0)
+    return weights / weights.sum(1, keepdim=True)
 
 
 def _count(number: Any, like: Tensor) -> Tensor:
