@@ -33,7 +33,7 @@ SIZES = (EXAMPLE, (1, 3, 97, 131), (3, 3, 64, 96), (1, 3, 33, 200))
 def small(family: str, stride: int, unit: Part | None = None, **head: int) -> NetworkSettings:
     """A network over a ResNet of ten layers: a compiler takes its time for each."""
     made = networks.settings(family, "tiny_resnet", stride, unit, len(CLASSES), **head)
-    body = Part(made.backbone.body.made_by, made.backbone.body.arguments | {"model": "resnet10t"})
+    body = Part(made.backbone.body.made_by, made.backbone.body.arguments | {"layers": (1, 1, 1, 1)})
     return replace(made, backbone=replace(made.backbone, body=body))
 
 

@@ -101,7 +101,7 @@ class Sized(nn.Module):
 def _filter(before: Any, after: Any, like: Tensor) -> Tensor:
     """Weights (after, before) of an antialiased linear interpolation: a triangle around the centre of each pixel."""
     pixels, wanted = _count(before, like).float(), _count(after, like).float()
-    scale = (pixels.amax() + 1) / (wanted.amax() + 1)
+    scale = (pixels[-1] + 1) / (wanted[-1] + 1)
     centres = (wanted + 0.5)[:, None] * scale
     weights = (1 - ((pixels + 0.5 - centres) / scale.clamp_min(1)).abs()).clamp_min(0)
     return weights / weights.sum(1, keepdim=True)
