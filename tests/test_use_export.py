@@ -21,7 +21,7 @@ from sgr.evaluation.inference import resized
 from sgr.models.settings import NetworkSettings, Part
 from sgr.plan.entries import Entries
 from sgr.use import TrainedNetwork
-from sgr.use.export import EXAMPLE, Sized, _rounded, export, obstacle, program
+from sgr.use.export import EXAMPLE, Sized, _rounded, export, obstacles, program
 from tests import networks, tiny_row
 from tests.scratch import ROOT
 
@@ -167,10 +167,10 @@ def test_a_network_of_any_row_comes_back_from_its_folder(row: str, tmp_path: Pat
     planned: Entries = tiny_row.entries()
     network = trained(planned[f"evaluate/{row}"].settings.seen.network)
     if "hrnet" in row:
-        assert obstacle(network) is None
+        assert not obstacles(network)
         network.save_pretrained(tmp_path)
     else:
-        assert obstacle(network)
+        assert obstacles(network).keys() == {"model.pt2", "model.onnx"}
         files = [path.name for path in export(network, tmp_path)]
         assert files == ["README.md", "config.json", "model.safetensors"]
     loaded = TrainedNetwork.from_pretrained(str(tmp_path))

@@ -12,10 +12,10 @@ from sgr.cli.trained import network, trained
 def main(row: str, out: Path | None, seed: int | None, profile: str | None) -> None:
     """Write exports/<row>, or `out`, and say what is in it."""
     found = trained(row, seed, profile)
-    from sgr.use.export import export, obstacle
+    from sgr.use.export import export, obstacles
 
     made = network(found)
     for path in export(made, (out or Path("exports", row)).absolute()):
         print(f"{relative(path)}: {path.stat().st_size / 1e6:.1f} MB")
-    if why := obstacle(made):
-        print(f"{row}: no model.pt2 and no model.onnx: {why}", file=sys.stderr)
+    for name, why in obstacles(made).items():
+        print(f"{row}: no {name}: {why}", file=sys.stderr)

@@ -18,15 +18,18 @@ from sgr.use.hub import TrainedNetwork
 # As an example any images will do, but for sides of one cell, whose shapes would be taken for constants.
 EXAMPLE = (2, 3, 101, 139)
 
-# Parts that ask for the size of an image in Python, so that a program would hold the answers for the example alone.
+# Parts that no file can have for images of any size, and why: of both programs, and of ONNX alone.
 OF_ONE_SIZE = {
-    "sgr.models.backbones.swin:body": "Swin fills its windows or not by the size of an image",
-    "sgr.models.heads.mask2former:head": "Mask2Former's deformable attention splits maps by the size of an image",
+    "sgr.models.backbones.swin:body": "Swin fills its windows or not by the size of the example",
+    "sgr.models.heads.mask2former:head": "Mask2Former's deformable attention splits maps by the size of the example",
+}
+NOT_IN_ONNX = {
+    "sgr.models.backbones.mit:body": "onnxruntime fails at a reshape in the attention of Mix Transformer"
 }
 
 
 def export(network: TrainedNetwork, folder: Path) -> list[Path]:
-    """Write model.safetensors, config.json, README.md, and model.pt2 and model.onnx of a network without `obstacle`.
+    """Write model.safetensors, config.json, README.md, and model.pt2 and model.onnx unless `obstacles` has them.
 
     The folder gets all of them or none. Returns their paths.
     """
@@ -34,9 +37,11 @@ def export(network: TrainedNetwork, folder: Path) -> list[Path]:
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as aside:
         made = Path(aside)
         network.save_pretrained(made)
-        if obstacle(network) is None:
+        hindered = obstacles(network)
+        if "model.pt2" not in hindered:
             exported = program(network)
             torch.export.save(exported, made / "model.pt2")
+        if "model.onnx" not in hindered:
             onnx = torch.onnx.export(exported, input_names=["images"], output_names=["scores"], verbose=False)
             assert onnx is not None
             onnx.save(made / "model.onnx")
@@ -46,9 +51,11 @@ def export(network: TrainedNetwork, folder: Path) -> list[Path]:
     return [folder / name for name in written]
 
 
-def obstacle(network: TrainedNetwork) -> str | None:
-    """Why no program can have the network for images of any size; None for one that a program can have."""
-    return next((OF_ONE_SIZE[part] for part in network.parts if part in OF_ONE_SIZE), None)
+def obstacles(network: TrainedNetwork) -> dict[str, str]:
+    """The programs that the network cannot have for images of any size, each with the reason."""
+    both = [OF_ONE_SIZE[part] for part in network.parts if part in OF_ONE_SIZE]
+    onnx = both + [NOT_IN_ONNX[part] for part in network.parts if part in NOT_IN_ONNX]
+    return {name: why[0] for name, why in {"model.pt2": both, "model.onnx": onnx}.items() if why}
 
 
 def program(network: TrainedNetwork) -> ExportedProgram:
@@ -91,7 +98,7 @@ class Sized(nn.Module):
         return F.interpolate(found, images.shape[2:], mode="bilinear", align_corners=False)
 
     def _resized(self, images: Tensor) -> Tensor:
-        """As `sgr.evaluation.inference.resized` has it, whose filter torch.export cannot save for any size."""
+        """As `sgr.evaluation.inference.resized` has it, closer than ONNX's own filter does."""
         height, width = images.shape[2:]
         rows = _filter(height, _rounded(height, self.resize), images)
         columns = _filter(width, _rounded(width, self.resize), images)
