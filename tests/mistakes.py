@@ -157,6 +157,11 @@ def unplanned(root: Path) -> None:
     shutil.rmtree(root / "work/mini/plan")
 
 
+def weights_of(trained: str) -> Harm:
+    """A file in the place of the weights of a row."""
+    return says("no weights", f"work/mini/train/{trained}/0/model.safetensors")
+
+
 PART = 2  # images of each split of CamVid that the copy has
 WEIGHTS = "resnet101-63fe2227.pth"
 
@@ -386,6 +391,23 @@ MISTAKES: dict[str, list[Mistake]] = {
         Mistake("no row", "sgr cancel"),
         Mistake("a row to adopt that is not there", "sgr adopt nosuch"),
         Mistake("a dataset to check that is not there", "sgr data-check camvit"),
+        Mistake("a prediction of a row that is not there", "sgr predict nosuch photo.jpg"),
+        Mistake("a prediction of a row that is not trained", "sgr predict camvid-fcn photo.jpg"),
+        Mistake("a prediction by a detector", "sgr predict coco-sgr photo.jpg"),
+        Mistake("a prediction of no photograph", "sgr predict camvid-fcn"),
+        Mistake(
+            "a photograph that is not there", "sgr predict camvid-fcn photo.jpg", weights_of("camvid-fcn")
+        ),
+        Mistake("a photograph that is none", "sgr predict camvid-fcn params.yaml", weights_of("camvid-fcn")),
+        Mistake("a folder without photographs", "sgr predict camvid-fcn params", weights_of("camvid-fcn")),
+        Mistake(
+            "a pattern that nothing matches", "sgr predict camvid-fcn 'p*.jpg'", weights_of("camvid-fcn")
+        ),
+        Mistake("photographs of no size", "sgr predict camvid-fcn photo.jpg --longest 0"),
+        Mistake("an export of a row that is not trained", "sgr export camvid-fcn"),
+        Mistake("an export of weights that are none", "sgr export camvid-fcn", weights_of("camvid-fcn")),
+        Mistake("an export of a seed that the row does not have", "sgr export camvid-fcn --seed 7"),
+        Mistake("an export of a profile that is not there", "sgr export camvid-fcn --profile huge"),
     ],
     "DVC": [
         Mistake("a value that `plan` refuses", "dvc repro plan", unplanned, process=True, status=255),

@@ -13,6 +13,7 @@ from sgr.errors import UserError
 from tests.scratch import ROOT, copy_checkout
 
 COMMANDS = (
+<<<<<<< HEAD
     "submit",
     "repro",
     "jobs",
@@ -23,6 +24,10 @@ COMMANDS = (
     "data-check",
     "pipeline",
     "adopt",
+=======
+    *("submit", "repro", "jobs", "cancel", "clean-jobs", "dry-run", "data-check", "pipeline", "adopt"),
+    *("predict", "export"),
+>>>>>>> wt-use
 )
 HEAVY = ("torch", "dvc", "pandas", "numpy", "rich")
 

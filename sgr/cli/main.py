@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,14 @@ Targets = Annotated[
         help="A stage (table1, train@camvid-fcn), all stages of a kind (semantics) or of a row (camvid-fcn); "
         "none means what `dvc repro` makes.",
     ),
+]
+
+Seed = Annotated[
+    int | None, typer.Option(help="Of the row's seeds, instead of the first.", show_default=False)
+]
+Profile = Annotated[str | None, typer.Option(help="Instead of that of params.yaml.", show_default=False)]
+TrainedRow = Annotated[
+    str, typer.Argument(metavar="ROW", help="A trained row of params/rows.yaml: camvid-fcn-sgr.")
 ]
 
 
@@ -146,6 +155,54 @@ def adopt(
     from sgr.cli.adopt import main
 
     sys.exit(main(rows or []))
+
+
+@app.command()
+def predict(
+    row: TrainedRow,
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE", help="JPEG or PNG files, folders of them, or 'patterns*'.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to, instead of predictions/ROW.", show_default=False)
+    ] = None,
+    seed: Seed = None,
+    profile: Profile = None,
+    longest: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Pixels: the network sees a photograph whose longer side is above it smaller."
+        ),
+    ] = 2048,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Even where there is a GPU.")] = False,
+) -> None:
+    """Predict the classes of photographs with a trained row.
+
+    Each gets a folder: labels.png in the dataset's colours, overlay.png, the shares of the classes in shares.json, and
+    regions.png, the most active regions, of a row that has regions.
+    """
+    from sgr.cli.predict import main
+
+    main(row, images, out, seed, profile, longest, cpu)
+
+
+@app.command()
+def export(
+    row: TrainedRow,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write to, instead of exports/ROW.", show_default=False)
+    ] = None,
+    seed: Seed = None,
+    profile: Profile = None,
+) -> None:
+    """Write a trained row as files for other programs.
+
+    These are model.safetensors with config.json, which `sgr.use.TrainedNetwork.from_pretrained` reads, model.pt2 of
+    torch.export, and model.onnx, for batches and images of any size.
+    """
+    from sgr.cli.export import main
+
+    main(row, out, seed, profile)
 
 
 @app.command()
