@@ -32,7 +32,9 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "git clone REPOSITORY theirs\ncd theirs", "git clone --quiet . ../theirs\ncd ../theirs"
     )
     there = there.replace("make install", "cp --recursive --no-dereference ../mine/.venv .")
-    said = readme.script(mine, there.replace("dvc repro", f"mv ../mine ../shared ..\ndvc repro {targets}"))
+    said = readme.script(
+        mine, there.replace("dvc repro", f"mkdir ../away\nmv ../mine ../shared ../away\ndvc repro {targets}")
+    )
     assert ran(said) == []
     assert "Data and pipelines are up to date." in said
     return mine.parent / "theirs"
@@ -40,7 +42,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mine(theirs: Path) -> Path:
-    return theirs.parent.parent / "mine"
+    return theirs.parent / "away/mine"
 
 
 def test_weights_regions_and_tables_are_those_of_the_first(theirs: Path, mine: Path) -> None:
