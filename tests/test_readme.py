@@ -3,6 +3,7 @@ that of the results."""
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -75,7 +76,7 @@ def add_row(root: Path) -> None:
 
 def test_the_first_table_is_made_first() -> None:
     def made(*arguments: str) -> list[str]:
-        command = ["make", "--dry-run", "STAMP=", "repro", *arguments]
+        command = ["make", "--dry-run", "repro", *arguments]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
         return re.findall(
             r"python -m sgr (?:submit --here|repro) *([^|&\n]*?) *(?:\|\||&&|$)", done.stdout, re.M
@@ -117,6 +118,8 @@ head = torch.nn.Sequential(torch.nn.Conv2d(2048, 5, 1), torch.nn.Upsample(scale_
     code = f"{given}\n{block}\nloss.backward()\nassert loss.isfinite() and features.shape == (2, 2048, 4, 5)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+    first, *_ = readme.blocks((ROOT / "docs/borrow.md").read_text(), "python")
+    assert ast.dump(ast.parse(block)) == ast.dump(ast.parse(first)), "docs/borrow.md has other lines"
 
 
 def test_the_table_is_that_of_the_results() -> None:
@@ -141,7 +144,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_every_page_is_found_from_the_readme() -> None:
-    reached, new = set[Path](), {README}
+    reached, new = set[Path](), {README, ROOT / "docs/index.md"} & {*readme.pages()}  # the site begins there
     while new:
         page = new.pop()
         reached.add(page)
