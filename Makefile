@@ -4,6 +4,9 @@ BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # The name of the stamp holds what was installed: the same requirements are not installed twice.
 STAMP := .venv/installed-$(shell sha256sum requirements.txt | cut -c1-12)
+# CPU=1 takes PyTorch's builds without CUDA, of the pinned versions: 1 GB in place of 6.
+CPU_BUILDS := --extra-index-url https://download.pytorch.org/whl/cpu \
+	$(shell sed -nE 's/^(torch|torchvision)==.*/&+cpu/p' requirements.txt)
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,18 +55,22 @@ adopt: $(STAMP) ## after a refactoring: keep finished trainings that today's cod
 data-check: $(STAMP) ## what the folders of the real datasets lack; DATASETS="ade20k coco" DEEP=1 for these, every file decoded
 	@python -m sgr data-check $(if $(DEEP),--deep) $(DATASETS)
 
-install: $(STAMP) ## the virtual environment alone
+docs: $(STAMP) ## the documentation as a site, in site/
+	@python -m pip install --quiet --disable-pip-version-check -r docs/requirements.txt -c requirements.txt
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
-$(STAMP): requirements.txt
+install: $(STAMP) ## the virtual environment alone; CPU=1 here, or with any other target, leaves out CUDA
+
+$(STAMP):
 	@echo "== set-up 1/2: virtual environment in .venv"
 	@test -x $(BIN)/python || $$(command -v $(PYTHON) || command -v python3) -m venv .venv
 	@python -c 'import sys; sys.exit(sys.version_info < (3, 11) and "error: Python 3.11 or later is needed: make PYTHON=/path/to/python3.11")'
-	@echo "== set-up 2/2: $$(grep -c == requirements.txt) packages of requirements.txt, torch and its CUDA libraries among them: some GB, some minutes"
-	@python -m pip install --quiet --disable-pip-version-check --progress-bar on --requirement requirements.txt
+	@echo "== set-up 2/2: $$(grep -c == requirements.txt) packages of requirements.txt, torch$(if $(CPU),, and its CUDA libraries) among them: some GB, some minutes"
+	@python -m pip install --quiet --disable-pip-version-check --progress-bar on --requirement requirements.txt $(if $(CPU),$(CPU_BUILDS))
 	@rm -f .venv/installed-* && touch $@
 
-clean: ## remove the virtual environment, generated data and what stages made; results, downloads and jobs stay
-	rm -rf .venv work data/generated
+clean: ## remove the virtual environment, the site, generated data and what stages made; results, downloads and jobs stay
+	rm -rf .venv work data/generated site
 
-.PHONY: help pipeline repro cluster test lint bench jobs cancel clean-jobs dry-run adopt data-check install clean
+.PHONY: help pipeline repro cluster test lint bench jobs cancel clean-jobs dry-run adopt data-check docs install clean
 .DEFAULT_GOAL := help

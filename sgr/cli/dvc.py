@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sgr.files import write_bytes
 
 
+@cache  # what is adapted is the process
 def adapt() -> None:
     """Have DVC, in this process, write dvc.lock aside and rename it, and do without git in a folder that has none."""
     from dvc import dvcfile, scm

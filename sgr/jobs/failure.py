@@ -113,14 +113,14 @@ def ended_in_slurm(identity: str, shown: Mapping[str, str], log: Path) -> Ending
     return Ending(how)
 
 
-def no_space(path: object) -> str:
-    """What to say of the disk that holds `path`."""
-    return f"no space left on the disk of {path}: free some, {RESUME}"
+def no_space(path: object, then: str = RESUME) -> str:
+    """What to say of the disk that holds `path`; `then` follows the remedy."""
+    return f"no space left on the disk of {path}: free some, {then}"
 
 
-def no_access(path: object) -> str:
+def no_access(path: object, then: str = RESUME) -> str:
     """What to say of a file or folder that this user may not use, or of one on a disk that takes no writes."""
-    return f"no access to {path}: make it readable and writable, {RESUME}"
+    return f"no access to {path}: make it readable and writable, {then}"
 
 
 def not_installed(package: str) -> str:
@@ -146,7 +146,7 @@ def one_sentence() -> Iterator[None]:
     except OSError as error:
         if not is_full(error) and error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
-        sentence = (no_space if is_full(error) else no_access)(error.filename or Path.cwd())
+        sentence = (no_space if is_full(error) else no_access)(error.filename or Path.cwd(), "run it again")
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if not package or find_spec(
