@@ -93,7 +93,8 @@ def test_nothing_runs_in_the_place_of_what_is_not_there() -> None:
 def test_commands_in_sentences_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
     for page in readme.pages():
-        for code in readme.in_line(page.read_text()):
+        # docs/mistakes.md has commands that are wrong
+        for code in [] if page.name == "mistakes.md" else readme.in_line(page.read_text()):
             if made := re.match(r"make ([a-z-]+)\b", code):
                 assert made[1] in targets, f"{page.name}: {code}"
             if asked := re.match(r"python -m (sgr) ([a-z-]+)|python -m ((?:stages|tests|bench)\.\w+)", code):
