@@ -60,6 +60,11 @@ def test_no_job_is_run_and_nothing_is_changed(theirs: Path) -> None:
     assert run(theirs, "git", "status", "--porcelain").stdout == ""
 
 
+def test_the_network_of_the_first_sees_a_photograph_of_the_second(theirs: Path) -> None:
+    readme.script(theirs, "python -m sgr predict camvid-fcn-sgr photo.jpg")
+    assert files_under(theirs / "predictions/camvid-fcn-sgr/photo")
+
+
 def test_a_new_row_asks_for_the_images_and_is_all_that_trains(theirs: Path) -> None:
     rows = yaml.safe_load((theirs / "params/rows.yaml").read_text())
     rows["rows"][NEW] = rows["rows"]["camvid-fcn-sgr"] | {"sgr": {"K": 6, "L": 2}}
