@@ -154,3 +154,8 @@ def test_every_page_is_found_from_the_readme() -> None:
         )
         new |= {target for target in targets if target.suffix == ".md" and target.exists()} - reached
     assert [page.name for page in readme.pages() if page not in reached] == []
+
+
+def test_every_room_is_described() -> None:
+    described = set(re.findall(r"`sgr/([a-z_]+)/`", (ROOT / "docs/structure.md").read_text()))
+    assert described == {path.parent.name for path in (ROOT / "sgr").glob("*/__init__.py")}
