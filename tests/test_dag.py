@@ -162,6 +162,7 @@ def test_every_table_and_figure_is_there(whole: Path, lock: dict[str, Any]) -> N
     expected = {"results/mini/" + name for table in ("1", "2", "3", "4", "_camvid") for name in tables(table)}
     for dataset in parameters()["datasets"]:
         expected |= {f"results/mini/figures/{kind}_{dataset}.png" for kind in ("tokens", "curves")}
+    expected |= {f"results/mini/claims.{kind}" for kind in ("md", "csv", "json")}
     expected |= {f"results/mini/{name}" for name in ("sweep.csv", "sweep.md", "figures/sweep.png")}
     outs = {out["path"] for entry in lock.values() for out in entry["outs"]}
     assert expected <= outs

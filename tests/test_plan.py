@@ -25,8 +25,9 @@ from tests.scratch import ROOT, checked, copy_code
 STAGES = ("train", "evaluate", "semantics", "instance_semantics")
 OWN_K = "cocostuff10k-fcn-sgr-no-cosine"
 EDIT = "\nEDITED = 1\n"
+REPORTS = ("table/", "claims/", "figures/")
 # They gather many rows: see the sweep's and the overhead's own tests, and the last ones here for tables and figures.
-GATHERED = ("sweep/", "overhead/", "table/", "figures/")
+GATHERED = ("sweep/", "overhead/", *REPORTS)
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,9 @@ def entries(params: Params, root: Path) -> Entries:
 
 
 def reports(params: Params, root: Path) -> Entries:
-    """The entries of tables and figures."""
+    """The entries of tables, claims and figures."""
     found = planning.entries(params, root)
-    return {key: entry for key, entry in found.items() if key.startswith(("table/", "figures/"))}
+    return {key: entry for key, entry in found.items() if key.startswith(REPORTS)}
 
 
 def changed(before: Entries, after: Entries) -> set[str]:
@@ -402,15 +403,27 @@ def test_values_of_all_rows_touch_no_table(params: Params, tmp_path: Path) -> No
 def test_a_rows_own_K_touches_its_tables_and_figures(params: Params, tmp_path: Path) -> None:
     before = reports(params, ROOT)
     of_camvid = checked(tmp_path, {"rows.camvid-fcn-sgr.sgr": {"K": 48}})
-    assert changed(before, reports(of_camvid, ROOT)) == {"table/table_camvid", "figures/camvid"}
+    assert changed(before, reports(of_camvid, ROOT)) == {
+        *("table/table_camvid", "claims/all", "figures/camvid")
+    }
     of_table4 = checked(tmp_path, {f"rows.{OWN_K}.sgr": {"gamma": 0.0, "K": 48}})
-    assert changed(before, reports(of_table4, ROOT)) == {"table/table4", "figures/cocostuff10k"}
+    assert changed(before, reports(of_table4, ROOT)) == {
+        *("table/table4", "claims/all", "figures/cocostuff10k")
+    }
 
 
 def test_edit_of_a_description_touches_its_tables_and_figures(params: Params, code: Path) -> None:
     before = reports(params, code)
     edit(code / "sgr/datasets/cityscapes.py")
-    assert changed(before, reports(params, code)) == {"table/table1", "table/table2", "figures/cityscapes"}
+    assert changed(before, reports(params, code)) == {
+        *("table/table1", "table/table2", "claims/all", "figures/cityscapes")
+    }
+
+
+def test_edit_of_a_claim_touches_the_claims_alone(params: Params, code: Path) -> None:
+    before = planning.entries(params, code)
+    edit(code / "sgr/report/claims/claims.py")
+    assert changed(before, planning.entries(params, code)) == {"claims/all"}
 
 
 @pytest.mark.parametrize("stage", ["train", "evaluate", "table", "plan"])

@@ -36,7 +36,7 @@ from sgr.plan.stage_settings import (
     WeightsSettings,
 )
 from sgr.report import labels
-from sgr.report.settings import FiguresSettings, Pair, SweepSettings, TableSettings
+from sgr.report.settings import ClaimsSettings, FiguresSettings, Pair, SweepSettings, TableSettings
 from sgr.report.tables import splits_of, tables
 from sgr.training.settings import TrainSettings
 
@@ -52,6 +52,7 @@ ROOTS = {
     "weights": ("sgr.models.weights",),
     "component_statistics": ("sgr.evaluation.component_statistics", "sgr.report.component_statistics"),
     "table": ("sgr.report.tables",),
+    "claims": ("sgr.report.claims.writing",),
     "figures": ("sgr.report.tokens", "sgr.report.curves"),
 }
 
@@ -95,6 +96,7 @@ class _Planner:
         yield "overhead/all", self.overhead()
         for table in tables(splits_of(params)):
             yield f"table/{table}", self.table(table)
+        yield "claims/all", self.claims()
 
     def row(self, name: str) -> Entries:
         """The entries of a row by stage."""
@@ -362,6 +364,13 @@ class _Planner:
         own = {dataset: splits[dataset] for dataset in splits if dataset in datasets}
         roots = [f"sgr.datasets.{dataset}" for dataset in sorted(titles)]
         return self.entry("table", TableSettings(name, rows, own), roots=roots)
+
+    def claims(self) -> Entry[ClaimsSettings]:
+        """What the paper's claims are judged by: every row."""
+        rows = dict(labels.networks(self.params))
+        settings = ClaimsSettings(rows, splits_of(self.params), tuple(sorted(self.profile.subset)))
+        roots = [f"sgr.datasets.{name}" for name in sorted({row.dataset for row in rows.values()})]
+        return self.entry("claims", settings, roots=roots)
 
     def figures(self, name: str) -> Entry[FiguresSettings]:
         rows = {row: network for row, network in labels.networks(self.params) if network.dataset == name}

@@ -14,7 +14,7 @@ WIDER = re.compile(r"[a-z0-9][a-z0-9_-]{0,99}")
 RESERVED = {
     *("plan", "download", "components", "weights", "train", "evaluate", "semantics", "transfer", "detect"),
     *("sweep", "overhead", "all", "table", "table1", "table2", "table3", "table4"),
-    *("figures", "curves", "summary", "provenance", "generated"),
+    *("claims", "figures", "curves", "summary", "provenance", "generated"),
 }
 
 

@@ -103,6 +103,7 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     sweep = params.rows[params.sweep.row]
     of_sweep = {"dataset": sweep.dataset, "backbone": sweep.backbone}
     yield Part(top, "the sweep", ("sweep", "overhead"), of_sweep)
+    yield Part(top, "the claims", ("claims",), {"evidence": "\n      - ".join(_evidence(params))})
 
     for name in params.datasets:
         yield Part(STAGES / name, f"dataset {name}", ("download", "components"), {"dataset": name})
@@ -120,6 +121,15 @@ def _parts(params: Params, root: Path) -> Iterator[Part]:
     for name, transfer in params.transfer.items():
         values = {"row": name, "dataset": detection, "start": transfer.start}
         yield Part(STAGES / detection / name, f"row {name}", ("transfer", "detect"), values)
+
+
+def _evidence(params: Params) -> list[str]:
+    """What the paper's claims are judged by: every row's results, components and instances, and the overhead."""
+    rows = {row.dataset for row in params.rows.values()}
+    results = [name for name in params.datasets if name in rows]
+    results += [params.detection.dataset] if params.transfer else []
+    results += [f"component_statistics_{name}.csv" for name in params.datasets if describe(name).things]
+    return [*(f"results/${{profile}}/{name}" for name in results), "results/overhead/${profile}.csv"]
 
 
 def _template(root: Path) -> dict[str, str]:

@@ -53,6 +53,13 @@ def schedules() -> dict[str, Schedule]:
         return {line["dataset"]: _schedule(line) for line in csv.DictReader(file)}
 
 
+@cache
+def claims() -> dict[str, tuple[str, str]]:
+    """Section and words of each claim."""
+    with open(PAPER / "claims.csv", newline="", encoding="utf-8") as file:
+        return {line["claim"]: (line["section"], line["words"]) for line in csv.DictReader(file)}
+
+
 def _schedule(cells: dict[str, str]) -> Schedule:
     crop = (int(cells["crop_height"]), int(cells["crop_width"])) if cells["crop_height"] else None
     return Schedule(int(cells["iterations"]), int(cells["batch_size"]), crop)

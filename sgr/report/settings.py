@@ -23,6 +23,15 @@ class TableSettings:
 
 
 @dataclass(frozen=True)
+class ClaimsSettings:
+    """All rows of params/rows.yaml, the splits of their datasets, and of which datasets the profile takes a part."""
+
+    rows: Mapping[str, Network]
+    datasets: Mapping[str, Splits]
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class FiguresSettings:
     """The figures of a dataset, and its rows."""
 

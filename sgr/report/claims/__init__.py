@@ -1,0 +1,1 @@
+"""The paper's claims, each with a verdict that follows from the result files."""
