@@ -13,21 +13,8 @@ from sgr.errors import UserError
 from tests.scratch import ROOT, copy_checkout
 
 COMMANDS = (
-<<<<<<< HEAD
-    "submit",
-    "repro",
-    "jobs",
-    "watch",
-    "cancel",
-    "clean-jobs",
-    "dry-run",
-    "data-check",
-    "pipeline",
-    "adopt",
-=======
-    *("submit", "repro", "jobs", "cancel", "clean-jobs", "dry-run", "data-check", "pipeline", "adopt"),
-    *("predict", "export"),
->>>>>>> wt-use
+    *("submit", "repro", "jobs", "watch", "cancel", "clean-jobs", "dry-run", "data-check", "pipeline"),
+    *("adopt", "predict", "export"),
 )
 HEAVY = ("torch", "dvc", "pandas", "numpy", "rich")
 
@@ -141,17 +128,19 @@ def test_unknown_target_is_one_sentence(
 
 @pytest.fixture
 def fake_dvc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A `dvc` that tells its arguments, names two stages and fails with 3."""
+    """A `dvc` that tells its arguments, names two stages and ends with $STATUS, else 3."""
     script = tmp_path / "dvc"
     script.write_text(
         '#!/bin/sh\necho "$@"\necho "Stage \'plan@mini\' didn\'t change, skipping"\n'
-        "echo \"Running stage 'a/dvc.yaml:train@mini':\"\nexit 3\n"
+        "echo \"Running stage 'a/dvc.yaml:train@mini':\"\nexit ${STATUS:-3}\n"
     )
     script.chmod(0o755)
     (tmp_path / ".dvc" / "tmp").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(repro, "DVC", [str(script)])
-    monkeypatch.setattr(repro, "asked", lambda targets: graph.Asked([f"a:{one}" for one in targets], 7))
+    monkeypatch.setattr(
+        repro, "asked", lambda targets: graph.Asked([f"a:{one}" for one in targets], 7, ["results/a.md"])
+    )
 
 
 @pytest.mark.usefixtures("fake_dvc")
@@ -165,3 +154,18 @@ def test_repro_numbers_stages_and_hands_on_the_status(capfdbinary: pytest.Captur
         "[2/7] Running stage 'a/dvc.yaml:train@mini':",
     ]
     assert told == ["repro --force a:x a:y", *stages, "repro", *stages]
+
+
+@pytest.mark.usefixtures("fake_dvc")
+def test_repro_names_the_pages_that_are_there(
+    monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setenv("STATUS", "0")
+    assert repro.main(["x"]) == 0
+    assert capfdbinary.readouterr().out.decode().splitlines()[-1] == "results/a.md is there"
+
+
+def test_pages_are_of_the_named_stages_alone(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copy)
+    assert graph.asked(["table_camvid", "figures_camvid"]).pages == ["results/mini/table_camvid.md"]
+    assert {"results/mini/table1.md", "results/overhead/mini.md"} <= {*graph.asked([]).pages}

@@ -76,12 +76,6 @@ def test_documentation_pins_no_other_version() -> None:
     assert len(pins) > 10 and not set(pins) & set(PINS)
 
 
-def test_links_of_pages_and_of_contributing_exist() -> None:
-    for document in [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]:
-        links = re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", document.read_text())
-        assert [link for link in links if not (document.parent / link).exists()] == [], document.name
-
-
 def wheel(folder: Path, name: str, version: str) -> None:
     """A package without content."""
     about = f"{name}-{version}.dist-info"

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 # The stages that run jobs: one a kind of job, and the sweep, which trains and evaluates.
 WITH_JOBS = {*KINDS, "sweep"}
 
+PAGES = {".md", ".html"}
+
 
 class Stage(NamedTuple):
     """A stage by its command; `key` is its row, dataset, backbone or table, empty for one that has none."""
@@ -35,10 +37,12 @@ class Stage(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The stages that targets name, as addresses for DVC, and how many stages these need, themselves among them."""
+    """The stages that targets name, as addresses for DVC; how many stages these need, themselves among them; and what
+    of their outs people read."""
 
     addresses: list[str]
     needed: int
+    pages: list[str]
 
 
 def stale(targets: Sequence[str]) -> list[Stage]:
@@ -76,7 +80,9 @@ def asked(targets: Sequence[str]) -> Asked:
     """What `dvc repro` is to run for the targets. Raises UserError as `stale`."""
     with _repository() as repo:
         named = _named(repo, targets)
-        return Asked([stage.addressing for stage in named], len(_behind(repo, named)))
+        outs = [Path(out.fs_path).relative_to(repo.root_dir) for stage in named for out in stage.outs]
+        pages = [out.as_posix() for out in outs if out.suffix in PAGES]
+        return Asked([stage.addressing for stage in named], len(_behind(repo, named)), pages)
 
 
 @contextmanager

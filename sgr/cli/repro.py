@@ -19,8 +19,11 @@ STAGE = re.compile(rb"^(Running stage|Stage) '([^']+)'")
 
 
 def main(targets: Sequence[str], force: bool = False, single: bool = False) -> int:
-    """Run the stages that the targets need; DVC's exit status, or 130 after Ctrl-C. Raises UserError for a target."""
-    addresses, needed = asked(targets)
+    """Run the stages that the targets need, and name the pages that are there then.
+
+    Returns DVC's exit status, or 130 after Ctrl-C. Raises UserError for a target.
+    """
+    addresses, needed, pages = asked(targets)
     switches = ["--force"] * force + ["--single-item"] * single
     command = [*DVC, "repro", *switches, *(addresses if targets else [])]
     # unbuffered, so that a stage is named when it starts and not when it ends
@@ -37,6 +40,8 @@ def main(targets: Sequence[str], force: bool = False, single: bool = False) -> i
             sys.stdout.buffer.write(process.stdout.read())
             process.wait()
             return 128 + signal.SIGINT
+    if process.returncode == 0:
+        print(*(f"{page} is there" for page in pages), sep="\n", end="\n" if pages else "", flush=True)
     return process.returncode
 
 

@@ -36,6 +36,12 @@ def first_name(name: str) -> str:
     return name.replace(";", ",").split(",")[0].strip()
 
 
+def short(name: str, most: int) -> str:
+    """The first of a class's synonyms, cut to `most` characters."""
+    name = first_name(name)
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
 def legend_entries(
     labels: Sequence[NDArray[np.uint8]], classes: Sequence[str], colours: NDArray[np.uint8]
 ) -> list[Any]:

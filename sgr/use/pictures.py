@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from sgr.data.files import Bytes
-from sgr.report.captions import caption, short
-from sgr.report.overlay import heat, on_image
+from sgr.report.captions import percent, short
+from sgr.report.overlay import heat, on_image, vote
 from sgr.report.palette import colour
 
 OPACITY = 0.55  # of the classes' colours
@@ -82,6 +82,8 @@ def regions(
     for number, region in enumerate(found):
         x, y = MARGIN + number % columns * across, number // columns * down
         weight = on_image(region, (size[1], size[0]), (max(size[1], lie_over[0]), max(size[0], lie_over[1])))
-        draw.text((x, y + MARGIN + TEXT // 2), caption(classes, weight, names), "black", font, anchor="lm")
+        found_on = vote(classes, weight, len(names))
+        said = f"{short(names[found_on.label], 24)} {percent(found_on.share)}" if found_on else "no weight"
+        draw.text((x, y + MARGIN + TEXT // 2), said, "black", font, anchor="lm")
         sheet.paste(Image.fromarray(heat(small, weight)), (x, y + TEXT + 2 * MARGIN))
     return sheet
