@@ -9,7 +9,8 @@ import pytest
 
 from sgr.models.families import FAMILIES
 from sgr.models.recipes import RECIPES
-from sgr.plan.params import Params, Row, Transfer, load
+from sgr.plan.params import Params, load
+from sgr.plan.sections import Row, Transfer
 from sgr.report import published
 from sgr.report.labels import Network, backbone_title, network, networks
 

@@ -26,7 +26,8 @@ from sgr.models.families import FAMILIES
 from sgr.models.settings import Part
 from sgr.plan import resolve
 from sgr.plan.entry import Entry
-from sgr.plan.params import Params, Row
+from sgr.plan.params import Params
+from sgr.plan.sections import Row
 from sgr.plan.sources import Sources
 from sgr.plan.stage_settings import (
     ComponentSettings,

@@ -8,7 +8,9 @@ from sgr.datasets import describe
 from sgr.errors import UserError
 from sgr.models.families import FAMILIES
 from sgr.models.settings import NetworkSettings, Part
-from sgr.plan.params import GloReSettings, Params, Row, Section, SGRSettings, Training
+from sgr.plan.params import Params
+from sgr.plan.sections import GloReSettings, Row, SGRSettings, Training
+from sgr.plan.values import Section
 from sgr.training.settings import Augmentation, LoopSettings, OptimizerSettings
 
 Kind = TypeVar("Kind", bound=Section)

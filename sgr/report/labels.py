@@ -12,7 +12,8 @@ from sgr.models.families import FAMILIES
 from sgr.models.recipes import RECIPES
 
 if TYPE_CHECKING:
-    from sgr.plan.params import Params, Row, Transfer
+    from sgr.plan.params import Params
+    from sgr.plan.sections import Row, Transfer
 
 DETECTOR, DETECTOR_TITLE = "maskrcnn_c4", "Mask R-CNN C4"
 UNITS = {"none": "", "glore": "GloRe", "sgr": "SGR"}  # in the order of tables
