@@ -202,7 +202,7 @@ def test_our_rows_stand_beside_their_base(tmp_path: Path) -> None:
     assert (sgr["base"], sgr["split"], sgr["miou_ss_gain_ours"]) == ("its-base", "test", 2.5)
     assert sgr["note"] == "not in the paper's table"
     assert cells(built.markdown, "SegFormer + SGR") == [
-        "SegFormer + SGR", "tiny", "**32.50**† (+2.50)", "**33.50**† (+2.50)", "", "", "", "",
+        "SegFormer + SGR", "tiny", "**32.50** (+2.50)", "**33.50** (+2.50)", "", "", "", "",
     ]  # fmt: skip
     assert "Not in the paper's table: COCO-Stuff-10K: DeepLabV3, SegFormer + SGR.\n" in built.markdown
     assert lines["deep"]["note"] == "not in the paper's table; not yet trained by this project"
@@ -403,7 +403,7 @@ def test_a_new_column_is_one_measure(tmp_path: Path) -> None:
     written_json(tmp_path / "camvid" / "a.json", content)
     built = build(more, tmp_path, {"a": ROWS["camvid-fcn"]})
     assert by_row(built)["a"]["accuracy_ours"] == 93.5
-    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50†"
+    assert cells(built.markdown, "Dil-FCN")[-1] == "93.50"
 
 
 def test_parameters_are_read_beside_a_seeds_splits_too(tmp_path: Path) -> None:
@@ -463,7 +463,7 @@ def test_missing_profile_and_results(tmp_path: Path) -> None:
 
 def below(markdown: str) -> list[str]:
     """The lines that say what the marks mean."""
-    return [line for line in markdown.splitlines() if line.startswith(("† ", "‡ "))]
+    return [line for line in markdown.splitlines() if line.startswith(("Every number: ", "† ", "‡ "))]
 
 
 def test_the_papers_schedule_is_that_of_the_profile_paper(tmp_path: Path) -> None:
@@ -490,11 +490,11 @@ def test_a_part_or_another_schedule_has_no_difference_to_the_paper(tmp_path: Pat
     )
     line = lines["cocostuff10k-fcn-sgr"]
     assert (line["miou_ss_ours"], line["miou_ss_difference"], line["miou_ss_mark"]) == ("0.68", "", "†")
-    assert cells(markdown, "Dil-FCN + SGR")[2:4] == ["0.68†", "1.68†"] and "[" not in markdown
+    assert cells(markdown, "Dil-FCN + SGR")[2:4] == ["0.68", "1.68"] and "[" not in markdown
     assert "The paper's numbers, of other images or another schedule, stand in the CSV file." in markdown
     assert below(markdown) == [
-        "† measured on a part of the dataset: 8 of 1000 images of test; trained on a part of the dataset: 8 of 9000 "
-        "images of train; another schedule than the paper's 60000 iterations of 16 crops of 512 × 512 pixels."
+        "Every number: measured on a part of the dataset: 8 of 1000 images of test; trained on a part of the dataset: "
+        "8 of 9000 images of train; another schedule than the paper's 60000 iterations of 16 crops of 512 × 512 pixels."
     ]
 
 
@@ -553,8 +553,8 @@ def test_nothing_is_gained_by_or_from_a_collapsed_row(tmp_path: Path, collapsed:
     built = build(TABLES["table_camvid"], tmp_path, ROWS)
     sgr = cells(built.markdown, "Dil-FCN + SGR")
     own = cells(built.markdown, name)[2]
-    assert own == f"{30 if collapsed == 'camvid-fcn' else 36}.00±0.00†‡"
-    assert "(" not in sgr[2] and sgr[3] == "**37.00±0.00**† (+6.00±0.00)"
+    assert own == f"{30 if collapsed == 'camvid-fcn' else 36}.00±0.00‡"
+    assert "(" not in sgr[2] and sgr[3] == "**37.00±0.00** (+6.00±0.00)"
     expected = {"gain_ms": 6.0, "S_C": 0.3, "D_C": 0.4}
     assert built.summary == {"camvid": expected}
     words = "predicts one class for everything with some seeds"
@@ -568,8 +568,8 @@ def test_a_row_must_beat_the_most_frequent_class(tmp_path: Path) -> None:
     for row, miou in (("camvid-fcn", 0.5), ("camvid-fcn-sgr", 0.51)):
         result(tmp_path, "camvid", row, {"0": miou})
     built = build(TABLES["table_camvid"], tmp_path, ROWS)
-    assert cells(built.markdown, "Dil-FCN")[2:4] == ["0.50†‡", "1.50†"]
-    assert cells(built.markdown, "Dil-FCN + SGR")[2] == "0.51† (+0.01)"
+    assert cells(built.markdown, "Dil-FCN")[2:4] == ["0.50‡", "1.50"]
+    assert cells(built.markdown, "Dil-FCN + SGR")[2] == "0.51 (+0.01)"
     assert below(built.markdown)[1] == "‡ no better than the most frequent class everywhere (Dil-FCN)."
 
 
@@ -648,20 +648,20 @@ def test_the_best_of_a_framework_and_backbone_is_bold(tmp_path: Path) -> None:
     failed = result(tmp_path, "ade20k", "ade20k-deeplabv3-sgr", {"0": 21.0})
     failed.write_text(failed.read_text().replace('"collapsed_ss": false', '"collapsed_ss": true'))
     markdown = build(table1(), tmp_path, ROWS).markdown
-    assert cells(markdown, "Dil-FCN")[4] == "**30.00**†"
-    assert cells(markdown, "Dil-FCN + GloRe")[4] == "**30.00**† (+0.00)"
-    assert cells(markdown, "Dil-FCN + SGR")[4] == "29.00† (-1.00)"
-    assert cells(markdown, "UperNet")[4] == "50.00†"
-    assert cells(markdown, "DeepLabV3")[4:6] == ["20.00†", "21.00†"]
-    assert cells(markdown, "DeepLabV3 + SGR")[4:6] == ["21.00†‡", "**22.00**† (+1.00)"]
+    assert cells(markdown, "Dil-FCN")[4] == "**30.00**"
+    assert cells(markdown, "Dil-FCN + GloRe")[4] == "**30.00** (+0.00)"
+    assert cells(markdown, "Dil-FCN + SGR")[4] == "29.00 (-1.00)"
+    assert cells(markdown, "UperNet")[4] == "50.00"
+    assert cells(markdown, "DeepLabV3")[4:6] == ["20.00", "21.00"]
+    assert cells(markdown, "DeepLabV3 + SGR")[4:6] == ["21.00‡", "**22.00** (+1.00)"]
 
 
 def test_of_S_the_lowest_of_a_column_is_bold(tmp_path: Path) -> None:
     for row, S in (("ade20k-fcn-glore", 0.7), ("ade20k-maskformer", 0.3), ("ade20k-fcn-sgr", 0.5)):
         tokens(tmp_path, "ade20k", row, S, S)
     markdown = build(table2(), tmp_path, ROWS).markdown
-    assert cells(markdown, "MaskFormer")[4:6] == ["**0.300**†", "0.300†"]
-    assert cells(markdown, "Dil-FCN + GloRe")[4:6] == ["0.700†", "**0.700**†"]
+    assert cells(markdown, "MaskFormer")[4:6] == ["**0.300**", "0.300"]
+    assert cells(markdown, "Dil-FCN + GloRe")[4:6] == ["0.700", "**0.700**"]
 
 
 def test_n_is_stated_once_with_the_rows_that_have_another(tmp_path: Path) -> None:
@@ -691,4 +691,4 @@ def test_two_rows_of_one_network_have_a_line_each(tmp_path: Path) -> None:
     for row, miou in (("a", 30.0), ("b", 31.0)):
         result(tmp_path, "camvid", row, {"0": miou})
     (grid,) = build(TABLES["table_camvid"], tmp_path, twice).grids
-    assert [row[2] for row in grid.rows] == ["30.00†", "**31.00**†"]
+    assert [row[2] for row in grid.rows] == ["30.00", "**31.00**"]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from sgr.errors import UserError
 
 from . import marks
-from .layout import OURS, Cells, Grid, Part, grids, seeds
+from .layout import Grid, grids
 from .lines import Line, Rows, lines_of
 from .markdown import parts_of
+from .notes import OURS, Cells, Part, seeds
 from .notice import notice
 from .specification import Section, Table
 from .statistics import gain, spread

@@ -8,29 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from sgr.datasets import describe
 
 from .labels import Network, backbone_title
 from .lines import Line
 from .markdown import DASH
-from .marks import FAILS, Named, below, named, reasons
-from .specification import Measure, Section, Table
-from .statistics import over_seeds
+from .marks import DEVIATES, FAILS
+from .notes import Cells, Part, notes, shared_reasons
+from .specification import Measure, Table
 
-Cells = dict[str, Any]
 Key = tuple[Network, int]
 Merged = dict[Key, dict[str, tuple[Line, Cells]]]
-OURS = "not in the paper's table"
-
-
-class Part(NamedTuple):
-    """A section with its lines, and the line of the CSV file of each."""
-
-    section: Section
-    lines: Sequence[Line]
-    cells: Sequence[Cells]
 
 
 @dataclass(frozen=True)
@@ -63,21 +53,6 @@ def grids(table: Table, parts: Sequence[Part]) -> list[Grid]:
     ]
 
 
-def seeds(parts: Sequence[Part]) -> str:
-    """The sentence that says how many seeds the numbers are of; empty where nothing is trained."""
-    of: dict[int, dict[Named, None]] = {}
-    for section, lines, _ in parts:
-        for line in lines:
-            if line.seeds:
-                of.setdefault(line.seeds, {})[_named(section, line)] = None
-    if not of:
-        return ""
-    trained = [name for names in of.values() for name in names]
-    usual, *others = sorted(of, key=lambda n: (-len(of[n]), n))
-    told = "".join(f"; {over_seeds(n)}: {named([*of[n]], trained)}" for n in others)
-    return f"Each number is {over_seeds(usual)}{told}."
-
-
 def _grid(table: Table, part: Part) -> Grid:
     section, lines = part.section, _merged(part)
     datasets = list(dict.fromkeys(line.network.dataset for line in part.lines))
@@ -87,13 +62,16 @@ def _grid(table: Table, part: Part) -> Grid:
         for dataset, measure in numbers
         for key in _best(table, lines, dataset, measure)
     }
+    shared = shared_reasons(table, part)
     rows = []
     for key, found in lines.items():
         backbones = dict.fromkeys(line.backbone for line, _ in found.values() if line.backbone)
         first = next(iter(found.values()))[0]
         shown = ", ".join(map(backbone_title, backbones or [key[0].backbone]))
         cells = [
-            cell(found[dataset][1], measure, (key, dataset, measure.key) in best) if dataset in found else ""
+            cell(found[dataset][1], measure, (key, dataset, measure.key) in best, bool(shared))
+            if dataset in found
+            else ""
             for dataset, measure in numbers
         ]
         rows.append((first.network.method, shown, *cells))
@@ -111,7 +89,7 @@ def _grid(table: Table, part: Part) -> Grid:
         ),
         tuple(rows),
         frozenset(n for n in range(1, len(rows)) if families[n] != families[n - 1]),
-        tuple(_below(table, part, rows)),
+        tuple(notes(table, part, rows, shared)),
     )
 
 
@@ -129,14 +107,18 @@ def _merged(part: Part) -> Merged:
     return dict(sorted(found.items(), key=lambda item: (item[0][0].order, item[0][1])))
 
 
-def cell(cells: Cells, measure: Measure, best: bool = False) -> str:
-    """Our number with its mark, its gain in parentheses and the paper's in brackets, where there are such."""
+def cell(cells: Cells, measure: Measure, best: bool = False, shared: bool = False) -> str:
+    """Our number with its mark, its gain in parentheses and the paper's in brackets, where there are such.
+
+    shared: whether every number deviates for the same reasons, so that none is marked for them.
+    """
     key, decimals = measure.key, measure.decimals
     ours, paper = cells[f"{key}_ours"], cells.get(f"{key}_paper")
     if ours is None:
         return DASH
     shown = _number(ours, cells[f"{key}_std"], decimals)
-    shown = f"**{shown}**{cells[f'{key}_mark']}" if best else f"{shown}{cells[f'{key}_mark']}"
+    mark = cells[f"{key}_mark"].replace(DEVIATES, "") if shared else cells[f"{key}_mark"]
+    shown = f"**{shown}**{mark}" if best else f"{shown}{mark}"
     gained = cells.get(f"{key}_gain_ours")
     if gained is not None:
         shown += f" ({_number(gained, cells[f'{key}_gain_std'], decimals, '+')})"
@@ -166,26 +148,3 @@ def _best(table: Table, lines: Merged, dataset: str, measure: Measure) -> Iterat
         if len(group) > 1 and len({cells[f"{measure.key}_mark"] for cells in group.values()}) == 1:
             top = (min if measure.lower else max)(shown.values())
             yield from (key for key, value in shown.items() if value == top)
-
-
-def _below(table: Table, part: Part, rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """What the marks, dashes and empty cells of a grid mean."""
-    names = [_named(part.section, line) for line in part.lines]
-    found = [
-        [why for measure in part.section.measures for why in reasons(line, measure, bool(table.paper))]
-        for line in part.lines
-    ]
-    yield from below(
-        [(name, why) for name, why, line in zip(names, found, part.lines, strict=True) if line.about]
-    )
-    ours = [name for name, line in zip(names, part.lines, strict=True) if not line.published]
-    if table.paper and ours:
-        yield f"{OURS[0].upper()}{OURS[1:]}: {named(ours, names)}."
-    if any(DASH in row for row in rows):
-        yield f"{DASH} nothing to measure, or not trained yet."
-    if any("" in row for row in rows):
-        yield "An empty cell: no such row."
-
-
-def _named(section: Section, line: Line) -> Named:
-    return describe(section.dataset or line.network.dataset).title, line.network.method
