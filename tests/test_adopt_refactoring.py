@@ -30,6 +30,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout in which the row has been trained by its stages."""
     root = scratch.copy_checkout(tmp_path_factory.mktemp("trained") / "copy")
     scratch.write_parameters(root, CHANGES)
+    well(root, "sgr", "pipeline")  # a row of its own schedule stands in no figure of predictions
     well(root, "stages.plan")
     well(root, "stages.download", "mini", "camvid")
     well(root, "stages.components", "mini", "camvid")

@@ -464,7 +464,7 @@ def test_killed_in_training_and_run_again_gives_the_same_bytes(
     jobs = job_folders(root)
     assert [key for key, job in jobs.items() if job["attempts"] > 1] == [killed.name]
     results, expected = files_under(root / "results" / "mini"), files_under(whole / "results" / "mini")
-    camvid = {name for name in expected if "camvid" in name}
+    camvid = {name for name in expected if "camvid" in name and not name.startswith("page/")}
     assert results.keys() == camvid and len(camvid) > 12
     assert [name for name in camvid if results[name] != expected[name]] == []
 

@@ -6,13 +6,13 @@ import os
 import re
 import shutil
 import subprocess
-import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
+import sgr
 from tests.scratch import ROOT
 
 PINS = dict(re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "requirements.txt").read_text(), flags=re.MULTILINE))
@@ -48,9 +48,8 @@ def test_hooks_are_of_the_pinned_versions() -> None:
 
 
 def test_changelog_names_the_version() -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     newest, *_ = re.findall(r"^## \[([\d.]+)\]", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
-    assert newest == version
+    assert newest == sgr.__version__
 
 
 @pytest.mark.parametrize("image", ["Containerfile", "sgr.def"])

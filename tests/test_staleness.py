@@ -144,7 +144,7 @@ class Addition(NamedTuple):
 
 OF_GARDEN = {"table/table_garden", "figures/garden"}
 OF_ALL = {"claims/all", "report/all"}  # they know the rows of every dataset
-DRAWN = ("table/", "claims/", "figures/", "detection_figures/", "sweep/", "report/")
+DRAWN = ("table/", "claims/", "figures/", "detection_figures/", "sweep/", "report/", "entrance/")
 ADDITIONS = {
     "dataset": Addition(
         "garden-fcn-sgr",
@@ -387,6 +387,7 @@ def test_a_row_by_another_name_is_not_trained_again(made: Path, tmp_path: Path) 
         *OF_GARDEN,
         *OF_ALL,
         "explain/all",
+        "predictions/garden",
     }
     for kind in kinds:
         assert after[f"{kind}/{new}"] == before[f"{kind}/{old}"] | {"row": new}

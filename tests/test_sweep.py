@@ -139,7 +139,7 @@ def test_the_sweep_writes_means_and_leaves_blanks(repository: Path) -> None:
     }
     assert (repository / "results/mini/figures/sweep.png").read_bytes().startswith(b"\x89PNG")
     markdown = (repository / "results/mini/sweep.md").read_text()
-    assert "| **K = 4** " in markdown and markdown.startswith(
+    assert "| K = 4 | 43.50±0.71 | " in markdown and markdown.startswith(
         "Generated images, not the real dataset: CamVid (6 images in the place of 367 of train, 2 images in the place "
     )
 

@@ -20,8 +20,8 @@ from sgr.errors import UserError
 from sgr.evaluation.inference import resized
 from sgr.models.settings import NetworkSettings, Part
 from sgr.plan.entries import Entries
-from sgr.use import TrainedNetwork
 from sgr.use.export import EXAMPLE, Sized, _rounded, export, obstacles, program
+from sgr.use.hub import TrainedNetwork
 from tests import networks, tiny_row
 from tests.scratch import ROOT
 
@@ -129,7 +129,7 @@ def test_a_process_with_the_package_alone_loads_the_folder(
     torch.save(images(EXAMPLE), tmp_path / "images.pt")
     code = f"""
 import sys, torch
-from sgr.use import TrainedNetwork
+from sgr.use.hub import TrainedNetwork
 network = TrainedNetwork.from_pretrained({str(folder)!r})
 with torch.inference_mode():
     torch.save(network(torch.load({str(tmp_path / "images.pt")!r})), "scores.pt")

@@ -65,7 +65,7 @@ def network(found: Trained) -> Any:
     from sgr.datasets import describe
     from sgr.models import weights_file
     from sgr.report.palette import palette
-    from sgr.use import TrainedNetwork
+    from sgr.use.hub import TrainedNetwork
 
     settings, dataset = found.entry.settings, describe(found.entry.dataset)
     colours = palette(dataset.palette, len(settings.classes)).tolist()

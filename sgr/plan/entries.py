@@ -385,7 +385,8 @@ class _Planner:
 
     def table(self, name: str) -> Entry[TableSettings]:
         splits = splits_of(self.params)
-        sections = tables(splits)[name]().sections
+        table = tables(splits)[name]()
+        sections = table.sections
         rows = {
             row: network
             for row, network in labels.networks(self.params)
@@ -393,6 +394,7 @@ class _Planner:
         }
         datasets = {network.dataset for network in rows.values()}
         titles = datasets | {section.dataset for section in sections if section.dataset}
+        titles |= {line.network.dataset for line in published.load(table.paper)} if table.paper else set()
         own = {dataset: splits[dataset] for dataset in splits if dataset in datasets}
         roots = [f"sgr.datasets.{dataset}" for dataset in sorted(titles)]
         return self.entry("table", TableSettings(name, rows, own), roots=roots)

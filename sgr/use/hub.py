@@ -32,7 +32,7 @@ CARD = """---
 # {{ title }}
 
 ```python
-from sgr.use import TrainedNetwork
+from sgr.use.hub import TrainedNetwork
 
 network = TrainedNetwork.from_pretrained("FOLDER or NAME/ON-A-HUB")
 scores = network(images)  # (B, 3, H, W) RGB in 0..255, of any size -> (B, {{ classes }}, H, W)
