@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from sgr.errors import UserError
 from sgr.evaluation.evaluate import evaluate
 from sgr.files import read_json, write_bytes
+from sgr.jobs.failure import one_sentence
 from sgr.jobs.job import Job
 from sgr.jobs.store import JobStore
 from sgr.kinds import TRAIN
@@ -177,10 +177,14 @@ def test_tensorboard_gets_each_number_once(
     assert [(event.step, event.value) for event in written.Scalars("loss")] == [(1, 2.0), (2, 1.0)]
 
 
-def test_without_tensorboard_a_sentence_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(UserError, match=r"^cluster\.yaml: `tensorboard` is true, but it is not installed"):
+def test_without_tensorboard_a_sentence_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(SystemExit) as ended, one_sentence():
         Board()
+    assert ended.value.code == 2 and " has no package tensorboard: run " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def trained(row: str, seed: int | None, profile: str | None) -> Trained:
 
 
 def network(found: Trained) -> Any:
-    """The same as a `sgr.use.TrainedNetwork`, in evaluation mode, on the CPU.
+    """The same as a `sgr.use.hub.TrainedNetwork`, in evaluation mode, on the CPU.
 
     Raises:
         UserError: if the weights are of another network than the plan's.

@@ -125,9 +125,5 @@ def _million(value: Any) -> Cell:
     return Cell(DASH) if _missing(value) else Cell(f"{float(value) / 1e6:.2f} M", float(value))
 
 
-def _seeds(value: Any) -> Cell:
-    return Cell(DASH) if _missing(value) or not value else Cell(str(int(value)), float(value))
-
-
 def _missing(value: Any) -> bool:
     return value is None or value == "" or value != value  # NaN

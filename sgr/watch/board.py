@@ -1,4 +1,4 @@
-"""The same curves for TensorBoard, which is no requirement of this project."""
+"""The same curves for TensorBoard."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sgr.errors import UserError
 from sgr.watch.runs import Run
 
 FOLDER = Path("dvclive", "tensorboard")
 
 
 class Board:
-    """Writes to dvclive/tensorboard/<dataset>/<row>/<seed>. Raises UserError where tensorboard is not installed."""
+    """Writes to dvclive/tensorboard/<dataset>/<row>/<seed>."""
 
     def __init__(self) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise UserError(
-                "cluster.yaml: `tensorboard` is true, but it is not installed: run `pip install tensorboard`"
-            ) from None
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer_of: Any = SummaryWriter
         self._writers: dict[Path, Any] = {}
         self._shown: dict[tuple[Path, str], int] = {}

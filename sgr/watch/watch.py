@@ -65,9 +65,8 @@ def watch(
             for run in show.runs if images else ():
                 try:
                     measure(run)
-                except (
-                    Exception
-                ) as error:  # one checkpoint that cannot be measured is no reason to stop watching
+                # one checkpoint that cannot be measured is no reason to stop watching
+                except Exception as error:
                     print(f"{run.name}: its mIoU is not measured: {error}", file=sys.stderr)
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
